@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// Version describes the running program: the module's version, the git revision it was built from where the build
+// stamped one ("+dirty" if files had changed), and the Go version and platform. The facts come from the binary itself
+// (runtime/debug.ReadBuildInfo).
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return fmt.Sprintf("unknown (%s %s/%s)", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	}
+	return describe(info)
+}
+
+func describe(info *debug.BuildInfo) string {
+	version := info.Main.Version
+	if version == "" {
+		version = "(devel)"
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	revision := ""
+	if r := settings["vcs.revision"]; r != "" {
+		revision = "revision " + r[:min(len(r), 12)]
+		if settings["vcs.modified"] == "true" {
+			revision += "+dirty"
+		}
+		revision += ", "
+	}
+	return fmt.Sprintf("%s (%s%s %s/%s)", version, revision, info.GoVersion, runtime.GOOS, runtime.GOARCH)
+}
