@@ -25,6 +25,9 @@ var (
 	// ErrCount says that a value counts more entries than it has room for.
 	ErrCount = errors.New("count out of range")
 
+	// ErrValue says that a value is one that no honest sender means, such as a swap of nothing.
+	ErrValue = errors.New("implausible value")
+
 	// ErrNoRoom says that the builder's buffer is too small for what was added.
 	ErrNoRoom = errors.New("no room in the buffer")
 
@@ -34,7 +37,7 @@ var (
 	// ErrChecksum says that the checksum is wrong, or absent where it is required.
 	ErrChecksum = errors.New("checksum")
 
-	// ErrDomain says that the domain byte is another domain's in the numbering that holds.
+	// ErrDomain says that the domain byte is no domain's, or another one's in the numbering that holds.
 	ErrDomain = errors.New("wrong domain")
 
 	// ErrType says that a TLV's type does not belong to the domain, or that its form is refused.
@@ -42,9 +45,6 @@ var (
 
 	// ErrSource says that the source byte is outside of the range that holds.
 	ErrSource = errors.New("source out of range")
-
-	// ErrVersion says that the version is not [Version].
-	ErrVersion = errors.New("unknown version")
 
 	// ErrTimestamp says that the header's time is too old or too far in the future.
 	ErrTimestamp = errors.New("timestamp out of range")

@@ -66,10 +66,19 @@ func (m Message) Cursor() Cursor { return Cursor{buf: m.b[HeaderSize:]} }
 // The values are not copied, and the walk does not allocate.
 func (m Message) TLVs() iter.Seq2[Type, []byte] {
 	return func(yield func(Type, []byte) bool) {
-		for c := m.Cursor(); c.Next(); {
-			if !yield(c.Type, c.Value) {
+		p := m.b[HeaderSize:]
+		for len(p) >= standardHeader {
+			t, start, end := Type(p[0]), standardHeader, standardHeader+int(p[1])
+			if t == TypeExtended {
+				t, start, end = extended(p)
+			}
+			if uint(end) > uint(len(p)) {
+				return // Parse saw to it that this cannot be, unless the bytes have changed since
+			}
+			if !yield(t, p[start:end:end]) {
 				return
 			}
+			p = p[end:]
 		}
 	}
 }

@@ -79,6 +79,17 @@ func (c *Cursor) Err() error {
 	return framingFault(c.buf, c.off, 0)
 }
 
+// extended returns what the extended TLV at the start of p holds: its type, and where its value begins and ends. The end
+// is beyond p where the TLV is broken.
+//
+//go:noinline
+func extended(p []byte) (t Type, start, end int) {
+	if len(p) < extendedHeader || p[1] != 0 {
+		return 0, 0, len(p) + 1
+	}
+	return Type(p[2]), extendedHeader, extendedHeader + int(le.Uint16(p[3:]))
+}
+
 // framed returns how many bytes of p are whole TLVs: len(p) where the framing is good.
 func framed(p []byte) int {
 	i := 0
