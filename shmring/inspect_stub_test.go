@@ -1,0 +1,3 @@
+package shmring
+import "testing"
+func verifyAtEnd(t testing.TB, r *Ring) {}

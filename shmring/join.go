@@ -1,0 +1,216 @@
+package shmring
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// From says where in the ring a reader starts.
+type From struct {
+	kind fromKind
+	pos  uint64
+}
+
+type fromKind uint8
+
+const (
+	fromNewest fromKind = iota
+	fromOldest
+	fromPosition
+)
+
+// Newest starts with the next message to be claimed. It is the zero From.
+func Newest() From { return From{} }
+
+// Oldest starts with the oldest message that is safe from being overwritten while the reader joins.
+func Oldest() From { return From{kind: fromOldest} }
+
+// At starts with the frame at a position, as [Frame] told it.
+func At(pos uint64) From { return From{fromPosition, pos} }
+
+// ReaderOptions say how a reader joins. The zero value joins at the newest message.
+type ReaderOptions struct {
+	Name string // for people who look at the topic; 32 bytes are kept
+	From From
+}
+
+// Reader makes a handle of a granted consumer slot; the slot's policy was fixed by the granter. It takes the grant's lock over,
+// also on error. It returns [ErrPosition] if there is no frame at the position asked for; the error names the neighbours.
+//
+// Joining waits for nobody. A gating reader stores a stand-in cursor, becomes active (a full fence), and only then loads the
+// limit l. A refresh that did not see it raises the limit to at most align_up(l, S) + S: its tail was at most l, a claim is at
+// most S long, and a claim that ends at a boundary ends in the segment before it. So every position from
+// align_up(l, S) + S - C on is safe from the refreshes under way, and later ones see the cursor.
+func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
+	if r.access < Consume {
+		g.Close()
+		return nil, fmt.Errorf("%w: reading with a cursor needs access consume, this mapping has %s", ErrPermission, r.access)
+	}
+	if g.Slot < 0 || uint64(g.Slot) >= r.consumers {
+		g.Close()
+		return nil, fmt.Errorf("%w: consumer slot %d of %d", ErrLimit, g.Slot, r.consumers)
+	}
+	if err := r.hold(); err != nil {
+		g.Close()
+		return nil, err
+	}
+	rd := r.newReader(uint64(g.Slot), o.Name)
+	if err := rd.join(g, o.From); err != nil {
+		if rd.lease != nil {
+			rd.lease.end()
+		} else {
+			g.Close()
+			r.release()
+		}
+		return nil, err
+	}
+	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
+	return rd, nil
+}
+
+// newReader fills the slot's words that the state word will release.
+func (r *Ring) newReader(slot uint64, name string) *Reader {
+	w := func(off uint64) *shm.Word { return r.consumerWord(slot, off) }
+	rd := &Reader{
+		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment,
+		cursor: w(cCursor), messages: w(cMessages), bytes: w(cBytes), missedBytes: w(cMissedBytes), laps: w(cLaps),
+		dropped: r.droppedWord(slot),
+		// order: acquire (these two), pair [policy] with Ring.GrantConsumer, who wrote them before it handed the slot out.
+		policy: Slow(r.consumerEntry(slot, ePolicy).Load()),
+		credit: r.consumerEntry(slot, eCredit).Load(),
+	}
+	if rd.credit > r.capacity || rd.credit < frameAlign {
+		rd.credit = r.capacity // the same reading of a wrong entry as in gateOfReaders
+	}
+	rd.step = min(r.capacity/16, rd.credit/4)
+	rd.gates = rd.policy != Lossy
+	rd.copies = rd.policy != Block
+	if rd.copies {
+		rd.buf = make([]byte, r.maxFrame)
+	}
+	for _, c := range []*shm.Word{rd.messages, rd.bytes, rd.missedBytes, rd.laps} {
+		c.StoreRelaxed(0) // order: none, the state word releases it; only the tenant writes it.
+	}
+	w(cStartedNs).StoreRelaxed(uint64(time.Now().UnixNano())) // order: none, see above
+	w(cPid).StoreRelaxed(uint64(os.Getpid()))                 // order: none, see above
+	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), name)
+	return rd
+}
+
+func (rd *Reader) join(g Grant, from From) error {
+	r := rd.ring
+	kind, flags := slotLossy, uint8(0)
+	if rd.gates {
+		kind = slotReader
+		flags = flagCatchingUp
+		// The stand-in: the furthest back that any cursor could be.
+		// order: release, pair [state]: before the state word that makes it count.
+		rd.cursor.StoreRelease(r.limit.Load() - r.capacity) // order: acquire, pair [limit] with Producer.refresh.
+	}
+	l, err := r.activate(g, r.consumerWord(uint64(g.Slot), cState), r.usedConsumers, kind, flags, groupNobody)
+	if err != nil {
+		return err
+	}
+	rd.lease = l
+	// order: acquire, pair [join] with Producer.refresh: after the full fence of activate's CAS. Either the refresh's scan saw
+	// the state word, or this load sees a limit that bounds what that refresh can reach.
+	limit := r.limit.Load()
+	safe := later(alignUp(limit, r.segment)+r.segment-r.capacity, r.capacity)
+	pos, err := r.start(from, safe)
+	if err != nil {
+		return err
+	}
+	rd.pos, rd.next, rd.cursorAt = pos, pos, pos
+	// order: sequentially consistent, pair [cursor] with Producer.gateOfReaders.
+	rd.cursor.Store(pos)
+	if rd.gates {
+		rd.catchingUp = true
+		rd.checkGate()
+	}
+	return nil
+}
+
+// start finds the position to start from; everything from safe on is intact history.
+func (r *Ring) start(from From, safe uint64) (uint64, error) {
+	switch from.kind {
+	case fromOldest:
+		return safe, nil
+	case fromPosition:
+		return r.checkPosition(from.pos, safe)
+	}
+	if r.kind.singleProducer() {
+		return r.walkTail()
+	}
+	// order: acquire, pair [tail] with Producer.reserveShared. Open claims below it are not waited for.
+	return r.tail.Load(), nil
+}
+
+// walkTail finds a single producer's position: the first frame that is not there, from the last boundary before the tail word
+// on, which the producer stores at each refresh and at Close.
+func (r *Ring) walkTail() (uint64, error) {
+	// order: acquire, pair [tail] with Producer.refresh and Producer.Close.
+	pos := later(alignDown(r.tail.Load(), r.segment), r.capacity)
+	for range r.capacity / frameAlign { // a producer at full speed moves the end, but a walk is faster than a copy
+		next, _, err := r.frameAt(pos)
+		// order: acquire, pair [limit] with Producer.refresh: after the look at the frame.
+		if limit := r.limit.Load(); int64(limit-pos) > int64(r.capacity) {
+			pos = alignUp(limit-r.capacity/2, r.segment) // nothing gates for this walker, and the producers came round
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if next == pos {
+			return pos, nil
+		}
+		pos = next
+	}
+	return 0, corruptFrame(pos, "chain of frames", "longer than the ring", "an end")
+}
+
+// frameAt reads the frame header at pos: where the next frame is (pos itself if there is no frame) and its second word.
+func (r *Ring) frameAt(pos uint64) (next, word uint64, err error) {
+	// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
+	if r.data.Word(pos).Load() != pos^r.nonce {
+		return pos, 0, nil
+	}
+	// order: none, the stamp's acquire covers it.
+	w := r.data.Word(pos + 8).Load()
+	n, kind := frameLength(w), frameKind(w)
+	rest := r.segment - pos&(r.segment-1)
+	if size := align16(frameHeaderSize + n); size <= rest && (kind == kindPad || kind == kindData && n-1 < r.maxFrame) {
+		return pos + size, w, nil
+	}
+	return pos, w, corruptFrame(pos, "length and kind", fmt.Sprintf("%d and %d", n, kind),
+		fmt.Sprintf("DATA of 1 to %d bytes, or PAD of up to %d", r.maxFrame, rest-frameHeaderSize))
+}
+
+// checkPosition accepts pos if a frame begins there, or the next one will.
+func (r *Ring) checkPosition(pos, safe uint64) (uint64, error) {
+	if before(pos, safe) {
+		return 0, fmt.Errorf("%w: %d was overwritten; the oldest that can be read is %d", ErrPosition, pos, safe)
+	}
+	// order: acquire, pair [limit] with Producer.refresh.
+	if limit := r.limit.Load(); before(limit, pos) {
+		return 0, fmt.Errorf("%w: %d is beyond the ring's end, %d", ErrPosition, pos, limit)
+	}
+	at := later(alignDown(pos, r.segment), r.capacity)
+	for range r.segment / frameAlign {
+		if at == pos {
+			return pos, nil
+		}
+		next, _, err := r.frameAt(at)
+		if err != nil {
+			return 0, err
+		}
+		if next == at || before(pos, next) {
+			return 0, fmt.Errorf("%w: no frame begins at %d; the neighbours are %d and %d", ErrPosition, pos, at, next)
+		}
+		at = next
+	}
+	return 0, fmt.Errorf("%w: no frame begins at %d", ErrPosition, pos)
+}

@@ -1,0 +1,122 @@
+package shmring
+
+import (
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// refresh raises the limit far enough for a claim of size bytes at the present tail, if the gates let it; else it returns
+// [ErrBackPressure] and p.holder tells who does not. The limit becomes the smallest of
+//
+//	the end of the segment that the claim ends in,
+//	cursor + credit of every gating reader (cursor + capacity while it is catching up),
+//	open claim + capacity of every other producer.
+//
+// Order of the scan: the tail, then the consumers, then the open claims. A claim older than the tail that was read is
+// visible, because its intent was stored before its CAS; the other order lets the limit pass a claim. A joiner that the scan
+// missed allows for one refresh (join.go).
+func (p *Producer) refresh(size uint64) error {
+	r := p.ring
+	if p.done || r.Closing() {
+		return ErrClosed
+	}
+	var t uint64
+	if p.single {
+		t = p.pos
+		// order: sequentially consistent, pair [join] with Ring.join: the store is visible before the scan below loads. With
+		// plain stores this producer's limit could still sit in its store buffer while a joiner looks.
+		r.tail.Store(t)
+	} else {
+		// order: acquire, pair [tail] with Producer.reserveShared: before the slots.
+		t = r.tail.Load()
+	}
+	end := p.place(t, size).end
+	bound := alignUp(end, p.segment)
+	holder := Holder{}
+	bound = p.gateOfReaders(bound, &holder)
+	if !p.single {
+		bound = p.gateOfClaims(bound, &holder)
+	}
+	if p.single {
+		if before(p.limit, bound) {
+			p.limit = bound
+			// order: release, pair [limit] with joiners and lossy readers; only this producer writes it.
+			r.limit.StoreRelease(bound)
+		}
+	} else {
+		// order: sequentially consistent, pair [limit] with joiners, lossy readers and other producers.
+		p.limit = r.limit.RaiseTo(bound)
+	}
+	// order: stores fence, pair [overwrite] with Reader.nextCopy: a reader that copied a byte written from here on sees the
+	// limit that allowed it.
+	shm.FenceStores()
+	if before(p.limit, end) {
+		p.holder = holder
+		if p.blockedSince.IsZero() {
+			p.blockedSince = time.Now()
+		}
+		return ErrBackPressure
+	}
+	if !p.blockedSince.IsZero() {
+		// order: none, only this handle writes the counter.
+		p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(time.Since(p.blockedSince)))
+		p.blockedSince = time.Time{}
+	}
+	return nil
+}
+
+// gateOfReaders lowers bound to what the gating readers allow.
+func (p *Producer) gateOfReaders(bound uint64, holder *Holder) uint64 {
+	r := p.ring
+	// order: acquire, pair [used] with Ring.activate.
+	used := min(r.usedConsumers.Load(), r.consumers)
+	for slot := range used {
+		// order: acquire, pair [dropped] with who drops: loaded before the state word, or a late decision would count for the
+		// slot's next tenant.
+		dropped := r.droppedWord(slot).Load()
+		// order: acquire, pair [state] with Ring.activate and Ring.join.
+		s := state(r.consumerWord(slot, cState).Load())
+		if s.kind() != slotReader || dropped == uint64(s.gen()) {
+			continue
+		}
+		// order: acquire, pair [policy] with Ring.GrantConsumer, by way of the state word.
+		credit := r.consumerEntry(slot, eCredit).Load()
+		if credit > r.capacity || s.flags()&flagCatchingUp != 0 {
+			credit = r.capacity
+		}
+		// order: acquire, pair [cursor] with Reader.publish: what the reader has left may be overwritten.
+		if g := r.consumerWord(slot, cCursor).Load() + credit; before(g, bound) {
+			bound = g
+			*holder = Holder{What: "reader", Slot: int(slot), Gen: s.gen()}
+		}
+	}
+	return bound
+}
+
+// gateOfClaims lowers bound to what the open claims of other producers allow: one that was stopped between its CAS and its
+// stamp owns its bytes until it commits or is proven dead, even where no reader gates.
+func (p *Producer) gateOfClaims(bound uint64, holder *Holder) uint64 {
+	r := p.ring
+	// order: acquire, pair [limit] with Producer.refresh.
+	limit := r.limit.Load()
+	// order: acquire, pair [used] with Ring.activate.
+	used := min(r.usedProducers.Load(), r.producers)
+	for slot := range used {
+		if slot == p.slot {
+			continue
+		}
+		// order: acquire, pair [intent] with Producer.reserveShared and Producer.finish.
+		i := r.producerWord(slot, pPosition).Load()
+		if i == 0 || !before(i+r.capacity, bound) || before(i+r.capacity, limit) {
+			continue // none, not what holds us, or it lost laps ago: a winner would have held the limit
+		}
+		// order: acquire, pair [commit] with Producer.finish.
+		if r.data.Word(i&^7).Load() == i^r.nonce && frameSlot(r.data.Word(i&^7+8).Load()) != uint16(slot) {
+			continue // another producer's stamp is there: this attempt lost
+		}
+		bound = i + r.capacity
+		*holder = Holder{What: "claim", Slot: int(slot)}
+	}
+	return bound
+}

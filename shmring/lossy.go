@@ -1,0 +1,79 @@
+package shmring
+
+import (
+	"fmt"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// nextCopy is Next for readers whose bytes may be overwritten while they look: stamp, length, bounds, copy, fence, limit. A
+// frame at p is intact if and only if the limit was at most p + capacity after the copy, since nobody writes a byte at
+// p + capacity or beyond before the limit allows it.
+func (r *Reader) nextCopy() (Frame, bool) {
+	if r.pos-r.cursorAt >= r.step && !r.done {
+		r.publish()
+	}
+	for pos := r.pos; ; {
+		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
+		if r.data.Word(pos).Load() != pos^r.nonce {
+			if r.done || r.intact(pos) {
+				return r.empty(pos)
+			}
+			return r.lapped(pos)
+		}
+		// order: acquire, pair [overwrite] with Producer.refresh: checked by the look at the limit below.
+		w := r.data.Word(pos + 8).Load()
+		n := frameLength(w)
+		size := align16(frameHeaderSize + n)
+		kind := frameKind(w)
+		fits := pos&(r.segment-1)+size <= r.segment
+		if !fits || kind != kindPad && (kind != kindData || n-1 >= r.maxFrame) {
+			if !r.intact(pos) {
+				return r.lapped(pos)
+			}
+			return r.fail(corruptFrame(pos, "length and kind", fmt.Sprintf("%d and %d", n, kind),
+				fmt.Sprintf("1 to %d and 1, or up to the segment's end and 2", r.maxFrame)))
+		}
+		if kind == kindPad {
+			if !r.intact(pos) {
+				return r.lapped(pos)
+			}
+			pos += size
+			r.pos, r.next = pos, pos
+			continue
+		}
+		payload := r.buf[:n]
+		shm.Copy(payload, r.data.Bytes(pos+frameHeaderSize, n))
+		if !r.intact(pos) {
+			return r.lapped(pos)
+		}
+		r.pos, r.next, r.lent = pos, pos+size, n
+		r.nMessages++
+		r.nBytes += n
+		return Frame{Payload: payload, Position: pos, Producer: int(frameSlot(w))}, true
+	}
+}
+
+// intact reports whether everything this reader loaded from position pos on was still there when it loaded it.
+func (r *Reader) intact(pos uint64) bool {
+	// order: loads fence, pair [overwrite] with Producer.refresh: the copy comes before the look at the limit.
+	shm.FenceLoads()
+	// order: acquire, pair [limit] with Producer.refresh.
+	return int64(r.ring.limit.Load()-pos) <= int64(r.ring.capacity)
+}
+
+// lapped moves the reader to where bytes are still safe, and to stay safe for a while: a segment's begin about half the ring
+// behind the producers.
+func (r *Reader) lapped(pos uint64) (Frame, bool) {
+	// order: acquire, pair [limit] with Producer.refresh.
+	limit := r.ring.limit.Load()
+	to := alignUp(limit-r.ring.capacity/2, r.segment)
+	r.pos, r.next, r.lent = to, to, 0
+	r.nMissed += to - pos
+	r.nLaps++
+	// order: none (these two), only this handle writes the counters.
+	r.missedBytes.StoreRelaxed(r.nMissed)
+	r.laps.StoreRelaxed(r.nLaps)
+	r.publish()
+	return r.fail(&LappedError{From: pos, To: to})
+}

@@ -1,0 +1,142 @@
+package shmring
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// Producer writes messages into a ring. It is for one goroutine. A claim that was neither committed nor aborted is aborted
+// by the next call or by Close.
+//
+// A single producer (spsc, spmc) owns the tail: its position is in this struct, and it executes no atomic
+// read-modify-write. Many producers (mpsc, mpmc) take their claims from the shared tail by compare-and-swap.
+type Producer struct {
+	// What a publish needs, together.
+	data     shm.Area
+	pos      uint64 // single: where the next frame goes
+	bound    uint64 // single: no frame that begins at pos may end beyond: the smaller of limit and the end of pos's segment
+	nonce    uint64
+	tag      uint64 // the second header word of this slot's frames, without length
+	maxFrame uint64
+	nMessages,
+	nBytes uint64
+	messages, bytes *shm.Word
+
+	limit   uint64 // as last seen; the shared word may be further
+	claim   reservation
+	serial  uint64 // of the claim; a Claim with another one is finished
+	segment uint64
+	single  bool
+	open    bool
+
+	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
+	blockedSince                                            time.Time
+	holder                                                  Holder
+
+	ring *Ring
+	*lease
+	cleanup runtime.Cleanup
+}
+
+// reservation is what a claim took of the ring: a PAD [start, frame) if the rest of a segment was too short, then the frames.
+type reservation struct{ start, frame, end uint64 }
+
+// Holder says what bounded the last claim that failed.
+type Holder struct {
+	What string // "reader", "claim", or "" when nothing did
+	Slot int
+	Gen  uint32
+}
+
+// Producer makes a handle of a granted slot. It takes the grant's lock over, also on error. Name is for people who look
+// at the topic; 32 bytes of it are kept.
+func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
+	if r.access < Produce {
+		g.Close()
+		return nil, fmt.Errorf("%w: producing needs access produce, this mapping has %s", ErrPermission, r.access)
+	}
+	if g.Slot < 0 || uint64(g.Slot) >= r.producers || r.kind.singleProducer() && g.Slot != 0 {
+		g.Close()
+		return nil, fmt.Errorf("%w: producer slot %d of %d", ErrLimit, g.Slot, r.producers)
+	}
+	if err := r.hold(); err != nil {
+		g.Close()
+		return nil, err
+	}
+	slot := uint64(g.Slot)
+	w := func(off uint64) *shm.Word { return r.producerWord(slot, off) }
+	p := &Producer{
+		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
+		tag:          frameWord(0, slot, kindData),
+		slotPosition: w(pPosition), slotSize: w(pSize), slotWon: w(pWon),
+		messages: w(pMessages), bytes: w(pBytes), aborted: w(pAborted), backPressured: w(pBackPressuredNs),
+	}
+	// order: none (these), only this slot's tenant writes them, and readers of counters want no more than a recent value.
+	p.slotPosition.StoreRelaxed(0)
+	p.nMessages, p.nBytes = p.messages.Load(), p.bytes.Load() // order: none, see above
+	w(pStartMessages).StoreRelaxed(p.nMessages)               // order: none, see above
+	w(pStartBytes).StoreRelaxed(p.nBytes)                     // order: none, see above
+	w(pStartBackPressure).StoreRelaxed(p.backPressured.Load())
+	w(pStartedNs).StoreRelaxed(uint64(time.Now().UnixNano())) // order: none, see above
+	w(pPid).StoreRelaxed(uint64(os.Getpid()))                 // order: none, see above
+	writeName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize), name)
+	if p.single {
+		pos, err := r.walkTail()
+		if err != nil {
+			g.Close()
+			r.release()
+			return nil, err
+		}
+		p.pos = pos
+	}
+	// order: acquire, pair [limit] with Producer.refresh.
+	p.limit = r.limit.Load()
+	p.setBound()
+	l, err := r.activate(g, w(pState), r.usedProducers, slotProducer, 0, groupNobody)
+	if err != nil {
+		g.Close()
+		r.release()
+		return nil, err
+	}
+	p.lease = l
+	p.cleanup = runtime.AddCleanup(p, (*lease).abandon, l)
+	return p, nil
+}
+
+// ID names the handle in listings: p, slot, generation.
+func (p *Producer) ID() string { return fmt.Sprintf("p%d.%d", p.slot, p.lease.state.gen()) }
+
+// Close aborts a forgotten claim, frees the slot and gives the handle's hold on the mapping up. It may be called more than
+// once.
+func (p *Producer) Close() error {
+	if p.done {
+		return nil
+	}
+	p.abandonClaim()
+	if p.single {
+		// order: release, pair [tail] with Ring.walkTail: a hint for where to begin the walk.
+		p.ring.tail.StoreRelease(p.pos)
+	}
+	p.bound, p.limit = p.pos, 0 // every later claim goes the slow way and finds the handle closed
+	p.cleanup.Stop()
+	p.lease.end()
+	return nil
+}
+
+// Holder tells what bounded the last claim that failed with [ErrBackPressure].
+func (p *Producer) Holder() Holder { return p.holder }
+
+// Ring returns the ring that the handle belongs to.
+func (p *Producer) Ring() *Ring { return p.ring }
+
+// setBound follows a move of pos or limit.
+func (p *Producer) setBound() {
+	if !p.single {
+		return // pos and bound stay 0: every claim goes by way of the shared tail
+	}
+	p.bound = earlier(p.limit, alignDown(p.pos, p.segment)+p.segment)
+}

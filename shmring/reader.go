@@ -1,0 +1,214 @@
+package shmring
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// Reader reads a ring from its position on. It is for one goroutine.
+//
+//	Next ──> a frame, lent until the next call of Next, Release, Unread or Close
+//	  └────> nothing: none is there yet (Err is nil), or reading ended or skipped (Err says why)
+//
+// The three ways of reading:
+//
+//	block        gates producers through its cursor, and is lent frames in place
+//	drop, evict  gates, but may stop to: reads a copy and checks afterwards that nobody wrote there
+//	lossy        does not gate; copies and checks
+type Reader struct {
+	data     shm.Area
+	nonce    uint64
+	pos      uint64 // of the frame that is lent, or of the next
+	next     uint64 // pos, or the position after the frame that is lent
+	lent     uint64 // payload bytes of the frame that is lent
+	cursorAt uint64 // what the shared cursor holds
+	step     uint64 // bytes after which the cursor is published within a batch
+	maxFrame uint64
+	segment  uint64
+	copies   bool // copy-and-check
+	gates    bool
+	buf      []byte // where copies go
+
+	cursor            *shm.Word
+	messages, bytes   *shm.Word
+	nMessages, nBytes uint64
+	missedBytes, laps *shm.Word
+	dropped           *shm.Word
+	nMissed, nLaps    uint64
+	err               error
+	policy            Slow
+	credit            uint64
+	catchingUp        bool
+
+	ring *Ring
+	*lease
+	cleanup runtime.Cleanup
+}
+
+// Frame is one message in the ring.
+type Frame struct {
+	Payload  []byte
+	Position uint64 // grows along the ring, in bytes; names the message within its topic
+	Producer int    // slot of the producer that wrote it
+}
+
+// Next consumes the frame that it lent before and returns the next message. It neither blocks nor allocates. ok is false
+// when there is none; [Reader.Err] then says whether that is all. Payload is lent until the next call of a method that
+// moves the reader; a block reader's lies in the ring itself.
+func (r *Reader) Next() (f Frame, ok bool) {
+	pos := r.next
+	r.pos = pos
+	if r.copies {
+		return r.nextCopy()
+	}
+	if pos-r.cursorAt >= r.step {
+		r.publish()
+	}
+	for {
+		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
+		if r.data.Word(pos).Load() != pos^r.nonce {
+			return r.empty(pos)
+		}
+		// order: none, the stamp's acquire covers it.
+		w := r.data.Word(pos + 8).Load()
+		n := frameLength(w)
+		size := align16(frameHeaderSize + n)
+		if pos&(r.segment-1)+size > r.segment {
+			return r.fail(corruptFrame(pos, "length", n, fmt.Sprintf("at most %d, the rest of the segment", r.segment-pos&(r.segment-1)-frameHeaderSize)))
+		}
+		if frameKind(w) == kindData {
+			if n-1 >= r.maxFrame {
+				return r.fail(corruptFrame(pos, "length", n, fmt.Sprintf("1 to %d", r.maxFrame)))
+			}
+			r.pos = pos
+			r.next = pos + size
+			r.lent = n
+			r.nMessages++
+			r.nBytes += n
+			return Frame{Payload: r.data.Bytes(pos+frameHeaderSize, n), Position: pos, Producer: int(frameSlot(w))}, true
+		}
+		if frameKind(w) != kindPad {
+			return r.fail(corruptFrame(pos, "kind", frameKind(w), "1 (DATA) or 2 (PAD)"))
+		}
+		pos += size
+		r.pos, r.next = pos, pos
+	}
+}
+
+// empty ends a look that found no frame: what was read is given back to the producers.
+func (r *Reader) empty(pos uint64) (Frame, bool) {
+	if r.done {
+		r.err = ErrClosed
+	} else if pos != r.cursorAt {
+		r.publish()
+	} else if r.ring.Closing() {
+		r.err = ErrClosed
+	}
+	return Frame{}, false
+}
+
+func (r *Reader) fail(err error) (Frame, bool) {
+	r.err = err
+	return Frame{}, false
+}
+
+// Err returns why the last Next returned no frame: nil (there is none yet), [ErrClosed], [ErrCorrupt], [ErrEvicted], or
+// a [LappedError]. A lapped reader goes on where the error says; it returns the error once. After the others it stays where
+// it is.
+func (r *Reader) Err() error {
+	err := r.err
+	if _, lapped := err.(*LappedError); lapped {
+		r.err = nil
+	}
+	return err
+}
+
+// Release consumes the frame that is lent, if any, and lets producers have everything before the reader's position.
+func (r *Reader) Release() {
+	r.pos = r.next
+	if r.pos != r.cursorAt && !r.done {
+		r.publish()
+	}
+}
+
+// Unread keeps the frame that is lent unconsumed: the next call of Next returns it again.
+func (r *Reader) Unread() {
+	if r.next != r.pos {
+		r.next = r.pos
+		r.nMessages--
+		r.nBytes -= r.lent
+	}
+}
+
+// Position returns where the reader stands: of the frame that is lent, else of the next one.
+func (r *Reader) Position() uint64 { return r.pos }
+
+// ID names the handle in listings: c, slot, generation.
+func (r *Reader) ID() string { return fmt.Sprintf("c%d.%d", r.slot, r.lease.state.gen()) }
+
+// Ring returns the ring that the handle belongs to.
+func (r *Reader) Ring() *Ring { return r.ring }
+
+// publish moves the shared cursor to the reader's position, and the counters with it.
+func (r *Reader) publish() {
+	// order: none (these two), only this handle writes the counters.
+	r.messages.StoreRelaxed(r.nMessages)
+	r.bytes.StoreRelaxed(r.nBytes)
+	// order: none, only this handle writes its cursor; any other value means that somebody else did.
+	if got := r.cursor.Load(); got != r.cursorAt {
+		r.err = &CorruptError{File: "cursors", Field: "cursor of " + r.ID(), Position: r.ring.offConsumers + consumerSlotSize*r.slot + cCursor,
+			Got: fmt.Sprint(got), Want: fmt.Sprintf("%d, as this reader wrote it", r.cursorAt)}
+		return
+	}
+	// From here the bytes before pos belong to the producers.
+	// order: sequentially consistent, pair [cursor] with Producer.gateOfReaders: this reader's loads of the bytes come
+	// before, and its later look at who is blocked comes after.
+	r.cursor.Store(r.pos)
+	r.cursorAt = r.pos
+	if r.gates {
+		r.checkGate()
+	}
+}
+
+// checkGate follows a move of a gating cursor: the end of catching up, and the promise that the limit stays within reach.
+func (r *Reader) checkGate() {
+	// order: acquire, pair [limit] with Producer.refresh.
+	limit := r.ring.limit.Load()
+	if int64(limit-r.pos) > int64(r.ring.capacity) {
+		// order: acquire, pair [dropped] with who drops; after the limit.
+		if r.dropped.Load() != uint64(r.lease.state.gen()) && r.err == nil {
+			r.err = &CorruptError{File: "ring", Field: "limit", Position: offLimit, Got: fmt.Sprint(limit),
+				Want: fmt.Sprintf("at most %d, this reader's cursor + capacity", r.pos+r.ring.capacity)}
+		}
+		return
+	}
+	if r.catchingUp && int64(limit-r.pos) <= int64(r.credit) {
+		r.catchingUp = false
+		s := makeState(r.lease.state.gen(), slotReader, r.lease.state.flags()&^flagCatchingUp, groupNobody)
+		// order: sequentially consistent, pair [state] with Producer.gateOfReaders.
+		if r.lease.word.CompareAndSwap(uint64(r.lease.state), uint64(s)) {
+			r.lease.state = s
+		}
+	}
+}
+
+// noFrames is zero: no position has the stamp 0, since the nonce's top bit is set.
+var noFrames = func() shm.Area { m := shm.Heap(pageSize); return m.Area(0, pageSize) }()
+
+// Close consumes nothing: a frame that is lent counts as not read. It frees the slot and gives the handle's hold on
+// the mapping up. It may be called more than once; frames that were lent must not be touched afterwards.
+func (r *Reader) Close() error {
+	if r.done {
+		return nil
+	}
+	// order: none (these two), only this handle writes the counters.
+	r.messages.StoreRelaxed(r.nMessages)
+	r.bytes.StoreRelaxed(r.nBytes)
+	// Every later look is at memory that holds no stamp, and finds the handle closed.
+	r.data, r.next, r.cursorAt = noFrames, r.pos, r.pos
+	r.cleanup.Stop()
+	r.lease.end()
+	return nil
+}

@@ -1,0 +1,310 @@
+package shmring
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+	"golang.org/x/sys/unix"
+)
+
+// Slow says what becomes of a reader that holds producers up.
+type Slow uint8
+
+const (
+	// Block readers gate producers as long as they live, and are lent frames in place.
+	Block Slow = iota + 1
+	// Drop readers stop gating after their patience and go on as lossy ones; they read by copy-and-check.
+	Drop
+	// Evict readers stop gating after their patience and get [ErrEvicted]; they read by copy-and-check.
+	Evict
+	// Lossy readers never gate.
+	Lossy
+)
+
+func (s Slow) String() string {
+	switch s {
+	case Block:
+		return "block"
+	case Drop:
+		return "drop"
+	case Evict:
+		return "evict"
+	case Lossy:
+		return "lossy"
+	}
+	return fmt.Sprintf("slow policy %d", uint8(s))
+}
+
+// Policy is what the granter of a consumer slot writes into control, fixed for the slot's next generation.
+type Policy struct {
+	Slow     Slow
+	Credit   uint64        // bytes that the reader may lag; a multiple of 16 from 2*MaxClaim to Capacity; 0 means Capacity/2
+	Patience time.Duration // of Drop and Evict
+	UID      uint32        // who asked; information only
+}
+
+// Grant is a slot for whoever holds Lock: the descriptor whose open file description holds the OFD lock on the slot's byte
+// (and on the gate's, for a gate). The slot is alive as long as a copy of the descriptor is open anywhere.
+type Grant struct {
+	Slot int
+	Lock int // a raw descriptor: an os.File's finalizer would free a live slot; -1 on a heap ring
+}
+
+// Close gives the lock up without using the grant.
+func (g *Grant) Close() { closeFD(&g.Lock) }
+
+func (r *Ring) producerWord(slot, off uint64) *shm.Word {
+	return r.ring.Word(r.offProducers + producerSlotSize*slot + off)
+}
+
+func (r *Ring) consumerWord(slot, off uint64) *shm.Word {
+	return r.cursors.Word(r.offConsumers + consumerSlotSize*slot + off)
+}
+
+func (r *Ring) groupWord(group, off uint64) *shm.Word {
+	return r.cursors.Word(r.offGroups + groupSize*group + off)
+}
+
+func (r *Ring) droppedWord(slot uint64) *shm.Word { return r.ring.Word(r.offDropped + 8*slot) }
+
+func (r *Ring) consumerEntry(slot, off uint64) *shm.Word {
+	return r.control.Word(r.offConsumerEntries + controlEntrySize*slot + off)
+}
+
+func (r *Ring) producerEntry(slot, off uint64) *shm.Word {
+	return r.control.Word(r.offProducerEntries + controlEntrySize*slot + off)
+}
+
+// GrantProducer locks a free producer slot for a client. In the single-producer kinds there is slot 0 alone, and
+// [ErrInUse] while its holder lives; else [ErrLimit] when all are taken. It needs access [Own].
+func (r *Ring) GrantProducer(uid uint32) (Grant, error) {
+	n := r.producers
+	if r.kind.singleProducer() {
+		n = 1
+	}
+	g, err := r.grant(nameLocksP, n, r.producerWord, r.freeDeadProducer)
+	if err == errNoSlot {
+		if r.kind.singleProducer() {
+			return g, fmt.Errorf("%w: topic %s is %s and has a producer", ErrInUse, r.name, r.kind)
+		}
+		return g, fmt.Errorf("%w: all %d producer slots of topic %s are taken", ErrLimit, n, r.name)
+	}
+	if err == nil {
+		// order: none, read by tools for information.
+		r.producerEntry(uint64(g.Slot), eUID).StoreRelaxed(uint64(uid))
+	}
+	return g, err
+}
+
+// GrantConsumer locks a free consumer slot for a client and writes its policy. In the single-gate kinds a second gate gets
+// [ErrInUse] while the first lives; [ErrLimit] when all slots are taken. It needs access [Own].
+func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
+	credit, err := r.checkCredit(p)
+	if err != nil {
+		return Grant{Lock: -1}, err
+	}
+	g, err := r.grant(nameLocksC, r.consumers, r.consumerWord, r.freeDeadConsumer)
+	if err == errNoSlot {
+		return g, fmt.Errorf("%w: all %d consumer slots of topic %s are taken", ErrLimit, r.consumers, r.name)
+	}
+	if err != nil {
+		return g, err
+	}
+	if p.Slow != Lossy && r.kind.singleGate() && !r.takeGate(g) {
+		g.Close()
+		return g, fmt.Errorf("%w: topic %s is %s and has a reliable reader", ErrInUse, r.name, r.kind)
+	}
+	slot := uint64(g.Slot)
+	// order: none (these five): written under the slot's lock before its state word becomes active, which releases them,
+	// pair [policy] with Ring.refresh.
+	r.consumerEntry(slot, eCredit).StoreRelaxed(credit)
+	r.consumerEntry(slot, ePolicy).StoreRelaxed(uint64(p.Slow))         // order: none, see above
+	r.consumerEntry(slot, ePatienceNs).StoreRelaxed(uint64(p.Patience)) // order: none, see above
+	r.consumerEntry(slot, eUID).StoreRelaxed(uint64(p.UID))             // order: none, see above
+	// order: acquire, pair [state] with whoever freed the slot.
+	gen := state(r.consumerWord(slot, cState).Load()).gen() + 1
+	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above
+	return g, nil
+}
+
+// checkCredit returns the credit to write, or an error that names the limit it breaks.
+func (r *Ring) checkCredit(p Policy) (uint64, error) {
+	if p.Slow < Block || p.Slow > Lossy {
+		return 0, fmt.Errorf("slow policy %d is not one of block, drop, evict, lossy", p.Slow)
+	}
+	credit := p.Credit
+	setDefault(&credit, r.capacity/2)
+	if credit%frameAlign != 0 || credit < 2*r.maxClaim || credit > r.capacity {
+		return 0, fmt.Errorf("credit %d of topic %s is not a multiple of 16 from %d (two largest claims) to %d (the capacity)",
+			credit, r.name, 2*r.maxClaim, r.capacity)
+	}
+	return credit, nil
+}
+
+// errNoSlot never leaves this file.
+var errNoSlot = fmt.Errorf("no slot")
+
+// heapGrants keeps two goroutines from drawing the same slot of a heap ring, which has no locks.
+var heapGrants sync.Mutex
+
+// grant draws the lowest slot that is free, or that a dead tenant left behind, and locks its byte on a new open file
+// description.
+func (r *Ring) grant(file string, n uint64, word func(slot, off uint64) *shm.Word, freeDead func(uint64, state) bool) (Grant, error) {
+	none := Grant{Slot: -1, Lock: -1}
+	if r.access < Own {
+		return none, fmt.Errorf("%w: granting slots needs access own, this mapping has %s", ErrPermission, r.access)
+	}
+	if err := r.hold(); err != nil {
+		return none, err
+	}
+	defer r.release()
+	if r.dir < 0 {
+		return r.grantHeap(n, word)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(r.dir, &st); err != nil {
+		return none, os.NewSyscallError("fstat", err)
+	}
+	fd, err := openPrivate(r.dir, file, unix.O_RDWR, st.Uid)
+	if err != nil {
+		return none, err
+	}
+	for _, wantFree := range []bool{true, false} { // the dead ones' only when no other is left
+		for slot := range n {
+			// order: acquire, pair [state] with whoever freed the slot.
+			if s := state(word(slot, 0).Load()); (s.kind() == slotFree) != wantFree {
+				continue
+			}
+			locked, err := shm.LockByte(fd, int64(slot))
+			if err != nil {
+				closeFD(&fd)
+				return none, err
+			}
+			if !locked {
+				continue
+			}
+			// order: acquire, pair [state]: under the lock now, so nobody else takes the slot.
+			if s := state(word(slot, 0).Load()); s.kind() == slotFree || freeDead(slot, s) {
+				return Grant{Slot: int(slot), Lock: fd}, nil
+			}
+			if err := shm.UnlockByte(fd, int64(slot)); err != nil {
+				closeFD(&fd)
+				return none, err
+			}
+		}
+	}
+	closeFD(&fd)
+	return none, errNoSlot
+}
+
+func (r *Ring) grantHeap(n uint64, word func(slot, off uint64) *shm.Word) (Grant, error) {
+	heapGrants.Lock()
+	defer heapGrants.Unlock()
+	if r.heapTaken == nil {
+		r.heapTaken = map[*shm.Word]bool{}
+	}
+	for slot := range n {
+		w := word(slot, 0)
+		// order: acquire, pair [state] with whoever freed the slot.
+		if free := state(w.Load()).kind() == slotFree; free && !r.heapTaken[w] {
+			r.heapTaken[w] = true
+			return Grant{Slot: int(slot), Lock: -1}, nil
+		}
+	}
+	return Grant{Slot: -1, Lock: -1}, errNoSlot
+}
+
+// takeGate locks the gate's byte on the grant's own description.
+func (r *Ring) takeGate(g Grant) bool {
+	if g.Lock < 0 {
+		heapGrants.Lock()
+		defer heapGrants.Unlock()
+		for slot := range r.consumers {
+			// order: acquire, pair [state] with Ring.activate.
+			if k := state(r.consumerWord(slot, cState).Load()).kind(); k == slotReader {
+				return false
+			}
+		}
+		return true
+	}
+	ok, err := shm.LockByte(g.Lock, gateByte)
+	return ok && err == nil
+}
+
+// lease is a slot in use by a handle of this process. It is apart from the handle so that a handle that was forgotten can
+// still be cleaned up after.
+type lease struct {
+	ring  *Ring
+	slot  uint64
+	lock  int
+	word  *shm.Word // the slot's state
+	state state     // as this tenant wrote it
+	done  bool
+}
+
+// activate makes the granted slot a tenant's: the slot's other words are written before.
+func (r *Ring) activate(g Grant, word, used *shm.Word, kind slotKind, flags uint8, group uint16) (*lease, error) {
+	// order: acquire, pair [state] with whoever freed the slot.
+	old := state(word.Load())
+	if old.kind() != slotFree {
+		return nil, fmt.Errorf("%w: slot %d of topic %s is %s, not free", ErrInUse, g.Slot, r.name, old.kind())
+	}
+	s := makeState(old.gen()+1, kind, flags, group)
+	if s.gen() == 0 {
+		s = makeState(1, kind, flags, group) // generations begin at 1, also after 4 billion tenants
+	}
+	// order: sequentially consistent, pair [used] with every scan: raised before the state word, so that a scan that
+	// comes to see the state looks that far.
+	used.RaiseTo(uint64(g.Slot) + 1)
+	// order: sequentially consistent, pair [state] with every scan: who sees it sees the slot's words and its control entry;
+	// it is also the full fence of a joiner between its stand-in and its look at the limit.
+	if !word.CompareAndSwap(uint64(old), uint64(s)) {
+		return nil, fmt.Errorf("%w: slot %d of topic %s was taken meanwhile", ErrInUse, g.Slot, r.name)
+	}
+	return &lease{ring: r, slot: uint64(g.Slot), lock: g.Lock, word: word, state: s}, nil
+}
+
+// end frees the slot: state first, then the lock.
+func (l *lease) end() {
+	if l.done {
+		return
+	}
+	l.done = true
+	// order: sequentially consistent, pair [state] with scans and granters. A CAS, so that a slot that was taken away from
+	// this tenant stays with whoever has it.
+	l.word.CompareAndSwap(uint64(l.state), uint64(makeState(l.state.gen(), slotFree, 0, 0)))
+	if l.lock < 0 {
+		heapGrants.Lock()
+		delete(l.ring.heapTaken, l.word)
+		heapGrants.Unlock()
+	}
+	closeFD(&l.lock)
+	l.ring.release()
+}
+
+// abandon is for a handle that was collected unclosed: the lock falls, and the slot is repaired like a dead process's.
+func (l *lease) abandon() {
+	if !l.done {
+		l.done = true
+		closeFD(&l.lock)
+		l.ring.release()
+	}
+}
+
+// writeName puts a client's name into a slot, cut to 32 bytes. The tenant writes it before its state word.
+func writeName(b []byte, name string) {
+	clear(b)
+	copy(b, name)
+}
+
+// readName copies a name out of shared memory; it may be a mixture of two tenants' for an instant.
+func readName(b []byte) string {
+	var name [nameSize]byte
+	shm.Copy(name[:], b)
+	s, _, _ := bytes.Cut(name[:], []byte{0})
+	return string(bytes.ToValidUTF8(s, []byte("?")))
+}
