@@ -131,3 +131,12 @@ func eventually(t testing.TB, what string, cond func() bool) {
 }
 
 func ringFile(r *Ring, name string) string { return filepath.Join(r.path, name) }
+
+// verifyAtEnd checks the ring when the test ends.
+func verifyAtEnd(t testing.TB, r *Ring) {
+	t.Cleanup(func() {
+		if _, err := r.Verify(); err != nil && !errors.Is(err, ErrClosed) {
+			t.Errorf("verify: %v", err)
+		}
+	})
+}

@@ -16,10 +16,13 @@ func (r *Reader) nextCopy() (Frame, bool) {
 	for pos := r.pos; ; {
 		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
 		if r.data.Word(pos).Load() != pos^r.nonce {
-			if r.done || r.intact(pos) {
-				return r.empty(pos)
+			if !r.done && !r.intact(pos) {
+				return r.lapped(pos)
 			}
-			return r.lapped(pos)
+			if r.observes && !r.done && r.ring.newerAt(pos) {
+				return r.skip(pos, alignDown(pos, r.segment)+r.segment) // a copy whose data is newer than its limit
+			}
+			return r.empty(pos)
 		}
 		// order: acquire, pair [overwrite] with Producer.refresh: checked by the look at the limit below.
 		w := r.data.Word(pos + 8).Load()
@@ -67,7 +70,11 @@ func (r *Reader) intact(pos uint64) bool {
 func (r *Reader) lapped(pos uint64) (Frame, bool) {
 	// order: acquire, pair [limit] with Producer.refresh.
 	limit := r.ring.limit.Load()
-	to := alignUp(limit-r.ring.capacity/2, r.segment)
+	return r.skip(pos, alignUp(limit-r.ring.capacity/2, r.segment))
+}
+
+// skip goes on at to, and tells what lies between.
+func (r *Reader) skip(pos, to uint64) (Frame, bool) {
 	r.pos, r.next, r.lent = to, to, 0
 	r.nMissed += to - pos
 	r.nLaps++

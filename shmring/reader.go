@@ -29,6 +29,7 @@ type Reader struct {
 	segment  uint64
 	copies   bool // copy-and-check
 	gates    bool
+	observes bool   // has no slot
 	buf      []byte // where copies go
 
 	cursor            *shm.Word

@@ -1,0 +1,203 @@
+package shmring
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// Info is what a look at a ring shows. Positions and counters are as of one moment each, not all of the same.
+type Info struct {
+	Name       string
+	Kind       Kind
+	Routing    uint8
+	Sleep      uint8
+	Capacity   uint64 // bytes
+	MaxFrame   uint64 // payload bytes
+	MaxClaim   uint64 // bytes with headers
+	CreatedNs  uint64 // wall clock
+	Nonce      uint64
+	Closing    bool
+	Tail       uint64 // position of the next claim
+	TailWalked bool   // found by walking stamps, as with a single producer
+	Limit      uint64
+	Messages   uint64 // committed since creation, by all producers ever
+	Bytes      uint64 // payload bytes of them
+	Producers  []ProducerInfo
+	Consumers  []ConsumerInfo
+}
+
+// ProducerInfo is one producer slot in use.
+type ProducerInfo struct {
+	ID              string // p, slot, generation
+	Slot            int
+	Name            string
+	PID             int // information only: it means nothing in another pid namespace
+	StartedNs       uint64
+	Messages, Bytes uint64 // by this tenant
+	BackPressuredNs uint64
+	Aborted         uint64 // claims given up, by all tenants ever
+	OpenClaim       uint64 // position of the claim it holds, 0 for none
+	Alive           bool   // its lock is held
+}
+
+// ConsumerInfo is one consumer slot in use.
+type ConsumerInfo struct {
+	ID              string // c, slot, generation
+	Slot            int
+	Name            string
+	PID             int
+	StartedNs       uint64
+	Mode            string // block, drop, evict, lossy, member, orphan
+	Position        uint64
+	LagBytes        uint64
+	Credit          uint64
+	CatchingUp      bool
+	Dropped         bool // it no longer gates
+	Messages, Bytes uint64
+	MissedBytes     uint64
+	Laps            uint64
+	Alive           bool
+}
+
+// Gates reports whether producers wait for this consumer.
+func (c ConsumerInfo) Gates() bool { return c.Mode != "lossy" && !c.Dropped && c.Alive }
+
+// Inspect looks at the ring. It takes no lock and writes nothing; it returns [ErrCorrupt] where a file shows what the
+// protocol never writes.
+func (r *Ring) Inspect() (info Info, err error) {
+	if err := r.hold(); err != nil {
+		return Info{}, err
+	}
+	defer r.release()
+	if shm.Guard(func() { info, err = r.inspect() }, r.ring, r.cursors, r.control) {
+		err = &CorruptError{File: "a topic file", Field: "file size", Got: "truncated", Want: "as created"}
+	}
+	return info, err
+}
+
+func (r *Ring) inspect() (Info, error) {
+	info := Info{Name: r.name, Kind: r.kind, Routing: r.routing, Sleep: r.sleep, Capacity: r.capacity, MaxFrame: r.maxFrame,
+		MaxClaim: r.maxClaim, CreatedNs: r.createdNs, Nonce: r.nonce, Closing: r.Closing()}
+	// Consumers before the tail, so that no cursor seems to be beyond it.
+	if r.cursors.Len() != 0 {
+		r.inspectConsumers(&info)
+	}
+	tail, err := r.Tail()
+	if err != nil {
+		return info, err
+	}
+	info.Tail, info.TailWalked = tail, r.kind.singleProducer()
+	// order: acquire, pair [limit] with Producer.refresh.
+	info.Limit = r.limit.Load()
+	for i := range info.Consumers {
+		c := &info.Consumers[i]
+		if before(c.Position, tail) {
+			c.LagBytes = tail - c.Position
+		}
+	}
+	r.inspectProducers(&info)
+	return info, nil
+}
+
+// Tail returns the position where the next claim begins.
+func (r *Ring) Tail() (uint64, error) {
+	if r.kind.singleProducer() {
+		return r.walkTail()
+	}
+	// order: acquire, pair [tail] with Producer.reserveShared.
+	return r.tail.Load(), nil
+}
+
+func (r *Ring) inspectConsumers(info *Info) {
+	// order: acquire, pair [used] with Ring.activate.
+	for slot := range min(r.usedConsumers.Load(), r.consumers) {
+		w := func(off uint64) uint64 {
+			// order: acquire, pair [cursor], and counters that want no more than a recent value.
+			return r.consumerWord(slot, off).Load()
+		}
+		// order: acquire, pair [dropped] with who drops: before the state word.
+		dropped := r.droppedWord(slot).Load()
+		// order: acquire, pair [state] with Ring.activate.
+		s := state(r.consumerWord(slot, cState).Load())
+		if s.kind() == slotFree {
+			continue
+		}
+		c := ConsumerInfo{ID: fmt.Sprintf("c%d.%d", slot, s.gen()), Slot: int(slot), Mode: s.kind().String(),
+			Name: readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
+			PID:  int(w(cPid)), StartedNs: w(cStartedNs), Position: w(cCursor), CatchingUp: s.flags()&flagCatchingUp != 0,
+			Messages: w(cMessages), Bytes: w(cBytes), MissedBytes: w(cMissedBytes), Laps: w(cLaps),
+			Dropped: dropped == uint64(s.gen()), Alive: r.alive(r.locksC, slot),
+			// order: acquire (these two), pair [policy] with Ring.GrantConsumer.
+			Credit: r.consumerEntry(slot, eCredit).Load()}
+		if s.kind() == slotReader {
+			c.Mode = Slow(r.consumerEntry(slot, ePolicy).Load()).String() // order: acquire, see above
+		}
+		info.Consumers = append(info.Consumers, c)
+	}
+}
+
+func (r *Ring) inspectProducers(info *Info) {
+	// order: acquire, pair [used] with Ring.activate.
+	for slot := range min(r.usedProducers.Load(), r.producers) {
+		w := func(off uint64) uint64 {
+			// order: acquire, pair [intent] for the position, and counters that want no more than a recent value.
+			return r.producerWord(slot, off).Load()
+		}
+		info.Messages += w(pMessages)
+		info.Bytes += w(pBytes)
+		// order: acquire, pair [state] with Ring.activate.
+		s := state(r.producerWord(slot, pState).Load())
+		if s.kind() == slotFree {
+			continue
+		}
+		info.Producers = append(info.Producers, ProducerInfo{ID: fmt.Sprintf("p%d.%d", slot, s.gen()), Slot: int(slot),
+			Name: readName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize)),
+			PID:  int(w(pPid)), StartedNs: w(pStartedNs), Messages: w(pMessages) - w(pStartMessages), Bytes: w(pBytes) - w(pStartBytes),
+			BackPressuredNs: w(pBackPressuredNs) - w(pStartBackPressure), Aborted: w(pAborted), OpenClaim: w(pPosition),
+			Alive: r.alive(r.locksP, slot)})
+	}
+}
+
+// alive probes a slot's lock; a ring without lock files (on the heap, or a lone ring file) believes its state words.
+func (r *Ring) alive(locks int, slot uint64) bool {
+	if locks < 0 {
+		return true
+	}
+	locked, err := shm.ByteLocked(locks, int64(slot))
+	return err != nil || locked // a probe that fails never declares anybody dead
+}
+
+// Observer is a reader without a slot, for tools: it gates nobody, writes nothing, and nobody sees it. Otherwise it is a
+// lossy [Reader]; close it.
+func (r *Ring) Observer(from From) (*Reader, error) {
+	if err := r.hold(); err != nil {
+		return nil, err
+	}
+	private := new([8]shm.Word)
+	rd := &Reader{
+		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, policy: Lossy, copies: true, observes: true,
+		buf: make([]byte, r.maxFrame), step: r.capacity, credit: r.capacity,
+		cursor: &private[0], messages: &private[1], bytes: &private[2], missedBytes: &private[3], laps: &private[4], dropped: &private[5],
+		lease: &lease{ring: r, lock: -1, word: &private[6]},
+	}
+	// order: acquire, pair [limit] with Producer.refresh.
+	oldest := later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
+	var err error
+	if shm.Guard(func() { rd.pos, err = r.start(from, oldest) }, r.ring) {
+		err = &CorruptError{File: "ring", Field: "file size", Got: "truncated", Want: fmt.Sprint(r.ringSize)}
+	}
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	rd.next, rd.cursorAt = rd.pos, rd.pos
+	rd.cursor.StoreRelaxed(rd.pos) // order: none, the word is private.
+	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
+	return rd, nil
+}
+
+// Age is how long ago a wall-clock time of a slot was; never negative.
+func Age(ns uint64) time.Duration { return max(0, time.Since(time.Unix(0, int64(ns)))) }

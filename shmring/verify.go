@@ -1,0 +1,218 @@
+package shmring
+
+import (
+	"fmt"
+
+	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
+)
+
+// Report is what [Ring.Verify] went through.
+type Report struct {
+	Frames, Pads uint64
+	Bytes        uint64 // payload bytes of the frames
+	From, To     uint64 // positions: the intact history
+	OpenClaims   int
+	Overwritten  int // segments that producers took while, or before, they were looked at
+}
+
+// Verify checks everything that a ring's files can show (invariants R2 to R6 of the package documentation) and returns the
+// first fault as a [CorruptError]. The ring may be live; what moves is loaded in an order in which the invariants hold all
+// the same. In a copy of a live ring, frames that are newer than the copied limit are not faults.
+func (r *Ring) Verify() (rep Report, err error) {
+	if err := r.hold(); err != nil {
+		return Report{}, err
+	}
+	defer r.release()
+	if shm.Guard(func() { err = r.verify(&rep) }, r.ring, r.cursors, r.control) {
+		err = &CorruptError{File: "a topic file", Field: "file size", Got: "truncated", Want: "as created"}
+	}
+	return rep, err
+}
+
+func (r *Ring) verify(rep *Report) error {
+	for _, check := range []func(*Report) error{r.verifyWords, r.verifyProducers, r.verifyConsumers, r.verifyFrames} {
+		if err := check(rep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyWords checks R2, and that positions are aligned and behind the beginning.
+func (r *Ring) verifyWords(rep *Report) error {
+	// order: acquire (these two), pairs [tail] and [limit] with Producer.refresh: limit only grows, so tail first.
+	word := r.tail.Load()
+	limit := r.limit.Load()
+	bad := func(field string, off, got uint64, want string) error {
+		return &CorruptError{File: "ring", Field: field, Position: off, Got: fmt.Sprint(got), Want: want}
+	}
+	switch {
+	case word%frameAlign != 0 || before(word, r.capacity):
+		return bad("tail", offTail, word, fmt.Sprintf("a multiple of 16 from %d", r.capacity))
+	case limit%frameAlign != 0 || before(limit, r.capacity):
+		return bad("limit", offLimit, limit, fmt.Sprintf("a multiple of 16 from %d", r.capacity))
+	case before(limit, word):
+		return bad("tail", offTail, word, fmt.Sprintf("at most the limit, %d", limit))
+	}
+	// order: acquire, pair [limit] with Producer.refresh; the tail only grows, so here the limit comes first.
+	limit = r.limit.Load()
+	tail, err := r.Tail()
+	if err != nil {
+		return err
+	}
+	if before(tail+2*r.segment, limit) {
+		return bad("limit", offLimit, limit, fmt.Sprintf("at most two segments beyond the tail, %d", tail))
+	}
+	return nil
+}
+
+// verifyProducers checks the open claims' part of R3, and the slots' words.
+func (r *Ring) verifyProducers(rep *Report) error {
+	// order: acquire, pair [used] with Ring.activate.
+	used := r.usedProducers.Load()
+	if used > r.producers {
+		return &CorruptError{File: "ring", Field: "used producers", Position: offUsedProducers, Got: fmt.Sprint(used), Want: fmt.Sprintf("at most %d", r.producers)}
+	}
+	for slot := range used {
+		bad := func(field string, off, got uint64, want string) error {
+			return &CorruptError{File: "ring", Field: fmt.Sprintf("%s of producer %d", field, slot),
+				Position: r.offProducers + producerSlotSize*slot + off, Got: fmt.Sprint(got), Want: want}
+		}
+		// order: acquire, pair [state] with Ring.activate.
+		if s := state(r.producerWord(slot, pState).Load()); s.kind() > slotProducer {
+			return bad("state", pState, uint64(s), "free or producer")
+		}
+		// order: acquire, pair [intent] with Producer.reserveShared and Producer.finish.
+		pos := r.producerWord(slot, pPosition).Load()
+		if pos == 0 {
+			continue
+		}
+		rep.OpenClaims++
+		if pos%frameAlign != 0 || before(pos, r.capacity) {
+			return bad("claim", pPosition, pos, fmt.Sprintf("0 or a multiple of 16 from %d", r.capacity))
+		}
+	}
+	return nil
+}
+
+// verifyConsumers checks the readers' part of R3, that no cursor is beyond the tail, and the generations.
+func (r *Ring) verifyConsumers(rep *Report) error {
+	if r.cursors.Len() == 0 {
+		return nil
+	}
+	// order: acquire, pair [used] with Ring.activate.
+	used := r.usedConsumers.Load()
+	if used > r.consumers {
+		return &CorruptError{File: "cursors", Field: "used consumers", Position: offUsedConsumers, Got: fmt.Sprint(used), Want: fmt.Sprintf("at most %d", r.consumers)}
+	}
+	for slot := range used {
+		bad := func(file, field string, got uint64, want string) error {
+			return &CorruptError{File: file, Field: fmt.Sprintf("%s of consumer %d", field, slot),
+				Position: r.offConsumers + consumerSlotSize*slot, Got: fmt.Sprint(got), Want: want}
+		}
+		// order: acquire, pair [dropped] with who drops: before the state word.
+		dropped := r.droppedWord(slot).Load()
+		// order: acquire, pair [limit] with Producer.refresh: before the cursor, which only moves away from it.
+		limit := r.limit.Load()
+		// order: acquire, pair [state] with Ring.activate.
+		s := state(r.consumerWord(slot, cState).Load())
+		if s.kind() == slotProducer || s.kind() > slotOrphan {
+			return bad("cursors", "state", uint64(s), "free, reader, lossy, member or orphan")
+		}
+		if dropped > 0xffffffff || int32(uint32(dropped)-s.gen()) > 0 {
+			return bad("ring", "dropped", dropped, fmt.Sprintf("at most the generation, %d", s.gen()))
+		}
+		if s.kind() != slotReader {
+			continue
+		}
+		// order: acquire, pair [cursor] with Reader.publish.
+		cursor := r.consumerWord(slot, cCursor).Load()
+		tail, err := r.Tail()
+		if err != nil {
+			return err
+		}
+		// order: acquire, pair [state]: the same tenant as before the loads.
+		if state(r.consumerWord(slot, cState).Load()) != s {
+			continue
+		}
+		if before(tail, cursor) {
+			return bad("cursors", "cursor", cursor, fmt.Sprintf("at most the tail, %d", tail))
+		}
+		if dropped != uint64(s.gen()) && int64(limit-cursor) > int64(r.capacity) {
+			return bad("cursors", "cursor", cursor, fmt.Sprintf("at least limit - capacity, %d", limit-r.capacity))
+		}
+	}
+	return nil
+}
+
+// verifyFrames walks every intact segment from its boundary (R4) to its end, an open claim (R6) or the tail.
+func (r *Ring) verifyFrames(rep *Report) error {
+	// order: acquire, pair [limit] with Producer.refresh.
+	rep.From = later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
+	tail, err := r.Tail()
+	if err != nil {
+		return err
+	}
+	rep.To = tail
+	for b := rep.From; before(b, tail); b += r.segment {
+		if err := r.verifySegment(rep, b, tail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Ring) verifySegment(rep *Report, begin, tail uint64) error {
+	end := earlier(begin+r.segment, tail)
+	for pos := begin; before(pos, end); {
+		next, w, err := r.frameAt(pos)
+		// order: acquire, pair [limit] with Producer.refresh: after the frame.
+		if int64(r.limit.Load()-pos) > int64(r.capacity) || r.newerAt(pos) {
+			rep.Overwritten++
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if next == pos {
+			if r.kind.singleProducer() || !r.openClaimAt(pos) {
+				// A claim that was committed between the two looks has its stamp by now.
+				if next, _, err = r.frameAt(pos); err == nil && next == pos {
+					return corruptFrame(pos, "stamp", fmt.Sprintf("%#x", r.data.Word(pos).Load()), // order: none, for the message
+						fmt.Sprintf("%#x, or an open claim", pos^r.nonce))
+				}
+				continue
+			}
+			return nil
+		}
+		if frameKind(w) == kindPad {
+			rep.Pads++
+		} else {
+			rep.Frames++
+			rep.Bytes += frameLength(w)
+		}
+		pos = next
+	}
+	return nil
+}
+
+// newerAt reports whether the frame at pos's place is of a later lap: in a copy, the data may be newer than the copied limit.
+func (r *Ring) newerAt(pos uint64) bool {
+	// order: acquire, pair [commit] with Producer.finish.
+	at := r.data.Word(pos).Load() ^ r.nonce
+	return at != pos && (at-pos)&(r.capacity-1) == 0 && int64(at-pos) > 0 && (at-pos)/r.capacity <= 2
+}
+
+// openClaimAt reports whether a producer's open claim covers pos.
+func (r *Ring) openClaimAt(pos uint64) bool {
+	// order: acquire, pair [used] with Ring.activate.
+	for slot := range min(r.usedProducers.Load(), r.producers) {
+		// order: acquire (these two), pair [intent] with Producer.reserveShared, which writes size before position.
+		at := r.producerWord(slot, pPosition).Load()
+		size := r.producerWord(slot, pSize).Load()
+		if at != 0 && !before(pos, at) && before(pos, at+size) {
+			return true
+		}
+	}
+	return false
+}
