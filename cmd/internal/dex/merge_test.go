@@ -1,0 +1,118 @@
+package dex
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func mergeAll(t testing.TB, m *Merge) []Event {
+	t.Helper()
+	var events []Event
+	for {
+		var e Event
+		switch err := m.Next(&e); err {
+		case nil:
+			events = append(events, e)
+		case io.EOF:
+			return events
+		default:
+			t.Fatal(err)
+		}
+	}
+}
+
+// list is a Source of events that are given.
+type list struct {
+	events []Event
+	end    error
+	counts Counts
+}
+
+func (l *list) Next(e *Event) error {
+	if len(l.events) == 0 {
+		if l.end != nil {
+			return l.end
+		}
+		return io.EOF
+	}
+	*e, l.events = l.events[0], l.events[1:]
+	l.counts.Rows++
+	return nil
+}
+func (l *list) Name() string   { return "list" }
+func (l *list) Counts() Counts { return l.counts }
+func (l *list) Close() error   { return nil }
+
+func at(chain uint32, block uint64, log uint32, pool byte) Event {
+	return Event{Position: Position{ChainID: chain, Block: block, LogIndex: log}, Pool: Address{pool}, Kind: Swap, Version: V3}
+}
+
+func TestMergeOrdersByChainBlockAndLogIndex(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var want []Event
+	for chain := range uint32(3) {
+		for block := range uint64(20) {
+			for log := range uint32(10) {
+				want = append(want, at(chain, block*block, log*3, 1))
+			}
+		}
+	}
+	parts := make([]*list, 5)
+	var sources []Source
+	for i := range parts {
+		parts[i] = &list{}
+		sources = append(sources, parts[i])
+	}
+	for _, e := range want {
+		p := parts[rng.IntN(4)] // the fifth stays empty
+		p.events = append(p.events, e)
+	}
+	m := NewMerge(sources, nil)
+	compare(t, mergeAll(t, m), want)
+	if m.Counts().Rows != 600 || m.Duplicates() != 0 || m.OutOfOrder() != 0 {
+		t.Errorf("%+v, %d duplicates, %d out of order", m.Counts(), m.Duplicates(), m.OutOfOrder())
+	}
+}
+
+func TestMergeKeepsOneOfAnEventThatSeveralFilesHave(t *testing.T) {
+	events := market(t, 2, 500)
+	m := NewMerge([]Source{&list{events: events}, &list{events: slices.Clone(events)}, &list{events: slices.Clone(events[:100])}}, nil)
+	compare(t, mergeAll(t, m), events)
+	if m.Duplicates() != 600 {
+		t.Errorf("%d duplicates, want 600", m.Duplicates())
+	}
+}
+
+func TestMergePassesOnWhatIsOutOfOrder(t *testing.T) {
+	m := NewMerge([]Source{&list{events: []Event{at(1, 5, 0, 1), at(1, 3, 0, 1), at(1, 6, 0, 1)}}}, nil)
+	if got := mergeAll(t, m); len(got) != 3 || m.OutOfOrder() != 1 {
+		t.Errorf("%d events, %d out of order", len(got), m.OutOfOrder())
+	}
+}
+
+func TestMergeReportsRowsAndGoesOnWhenASourceBreaks(t *testing.T) {
+	broken := &list{events: []Event{at(1, 1, 0, 1)}, end: errors.New("broken off")}
+	pools := SyntheticPools()
+	rows := open(t, write(t, "5e000000000000000000000000000000000000a1.raw.csv", rawHeader, swapRow(), "nonsense", swapRow()), OpenOptions{Pools: pools})
+	var reported []string
+	m := NewMerge([]Source{broken, rows}, func(e *RowError) { reported = append(reported, e.Error()) })
+	if got := mergeAll(t, m); len(got) != 2 { // the second row says the same as the first
+		t.Errorf("%d events, want 2", len(got))
+	}
+	if len(reported) != 1 || !strings.Contains(reported[0], ":3: ") {
+		t.Errorf("reported %q", reported)
+	}
+	if err := m.Err(); err == nil || !strings.Contains(err.Error(), "broken off") {
+		t.Errorf("Err is %v", err)
+	}
+	if c := m.Counts(); c.Malformed != 1 || c.Rows != 4 {
+		t.Errorf("counts %+v", c)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
