@@ -72,6 +72,8 @@ func setup(env *testscript.Env, data string) error {
 	env.Setenv("MYC_SOCKET", filepath.Join(dir, "socket"))
 	env.Setenv("MYC_DATA", data)
 	env.Setenv("NO_COLOR", "1")
+	// A program built with the race detector otherwise sleeps a second at its end, for reports of other threads.
+	env.Setenv("GORACE", "atexit_sleep_ms=20")
 	return nil
 }
 

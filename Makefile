@@ -1,0 +1,117 @@
+# Mycelium's targets; `make` lists them. What each check means stands in CONTRIBUTING.md.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := help
+
+GO          ?= go
+PREFIX      ?= /usr/local
+DATA        ?=
+# Time for each fuzz target, and for all of them together (0: no bound).
+FUZZTIME    ?= 10s
+FUZZBUDGET  ?= 0
+BENCH       ?= .
+COUNT       ?= 1
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+# The revision is stamped where git can tell it; a tree without git builds as well.
+BUILDVCS    := $(shell git status --porcelain >/dev/null 2>&1 && echo -buildvcs=true || echo -buildvcs=false)
+# What runs at once in one process, or shares memory with others.
+CONCURRENT  := ./shmring/... ./uds/... ./bus/... ./cmd/...
+LOADED      := ./shmring/... ./bus/...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build all programs into bin/
+	@mkdir -p bin
+	$(GO) build $(BUILDVCS) -trimpath -o bin/ ./cmd/...
+
+.PHONY: install
+install: build ## install the programs into PREFIX/bin (PREFIX=/usr/local, DESTDIR=)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 bin/* "$(DESTDIR)$(PREFIX)/bin/"
+
+.PHONY: demo
+demo: build ## a market through the bus: broker, adapter, arbitrage, observer (DATA=DIR plays recorded events)
+	$(GO) run ./internal/demo -data "$(DATA)"
+
+.PHONY: test
+test: ## everything that must pass: vet and all tests, under 5 minutes
+	$(GO) vet ./...
+	$(GO) test -timeout 290s ./...
+
+.PHONY: check
+check: ## gofmt, vet, staticcheck, the project's own lint, arm64, known vulnerabilities
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags invariant ./...
+	$(GO) test -count=1 ./internal/lint
+	$(GO) run $(STATICCHECK) ./...
+	GOARCH=arm64 $(GO) build ./...
+	GOARCH=arm64 $(GO) vet ./...
+	@scripts/vulncheck.sh $(GOVULNCHECK)
+
+.PHONY: race
+race: ## tests under the race detector with invariants checked (needs a C compiler)
+	@if command -v "$$($(GO) env CC)" >/dev/null; then \
+		set -x; CGO_ENABLED=1 $(GO) test -race -tags invariant -short -timeout 600s $(CONCURRENT); \
+	else echo "race: SKIPPED: the race detector needs a C compiler, and there is none"; fi
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s), all of them within FUZZBUDGET seconds (0: no bound)
+	@GO="$(GO)" scripts/fuzz.sh "$(FUZZTIME)" "$(FUZZBUDGET)"
+
+.PHONY: stress
+stress: ## the stress tests: many producers and consumers, every message accounted for
+	$(GO) test -count=1 -timeout 20m -run '^TestStress' $(LOADED)
+
+.PHONY: soak
+soak: ## the stress tests at full length: 10 million messages through each kind
+	MYC_SOAK=1 $(GO) test -count=1 -timeout 120m -v -run '^Test(Stress|Soak)' $(LOADED)
+
+.PHONY: bench
+bench: ## benchmarks in the form that benchstat reads (BENCH=REGEXP COUNT=1)
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) \
+		$$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
+
+.PHONY: bench-compare
+bench-compare: ## benchmarks of this tree against those of BASE=COMMIT, interleaved (BENCH=REGEXP COUNT=1)
+	@GO="$(GO)" scripts/bench-compare.sh "$(BASE)" '$(BENCH)' '$(COUNT)' $(BENCHSTAT)
+
+.PHONY: golden
+golden: ## write golden files and transcripts anew; read the diff before you commit it
+	$(GO) test $$(grep -rlE --include='*_test.go' 'mycelium/internal/(golden|script)"|flag\.Bool\("update"' . | xargs -n1 dirname | sort -u) -update
+	@git status --short -- ':/*testdata/*' || true
+
+.PHONY: cover
+cover: ## test coverage of each function into bin/coverage.txt, the total printed
+	@mkdir -p bin
+	$(GO) test -coverpkg=./... -coverprofile=bin/coverage.out ./...
+	@$(GO) tool cover -func=bin/coverage.out > bin/coverage.txt; tail -1 bin/coverage.txt
+
+.PHONY: test-arm64
+test-arm64: ## the ring's and the codec's short tests as arm64 code under qemu-user (installed where that is possible)
+	@GO="$(GO)" scripts/test-arm64.sh ./codec/... ./shmring/...
+
+.PHONY: ci
+ci: export FUZZTIME = 3s
+ci: export FUZZBUDGET = 150
+ci: ## all that must hold before a change lands, with the seconds of each stage
+	@report=""; \
+	for stage in build check test race test-arm64 fuzz demo; do \
+		echo; echo "== $$stage"; start=$$SECONDS; \
+		if ! $(MAKE) $$stage; then echo "== $$stage FAILED after $$((SECONDS - start)) s"; exit 1; fi; \
+		report+=$$(printf '\n  %-12s %4d s' $$stage $$((SECONDS - start))); \
+	done; \
+	echo; echo "== all stages passed in $$SECONDS s$$report"
+
+.PHONY: clean
+clean: ## remove what the other targets built
+	rm -rf bin
