@@ -68,6 +68,7 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 		}
 		return nil, err
 	}
+	r.populate(rd.pos)
 	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
 	return rd, nil
 }

@@ -96,6 +96,7 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	// order: acquire, pair [limit] with Producer.refresh.
 	p.limit = r.limit.Load()
 	p.setBound()
+	r.populate(r.tail.Load()) // order: none, a hint
 	l, err := r.activate(g, w(pState), r.usedProducers, slotProducer, 0, groupNobody)
 	if err != nil {
 		g.Close()

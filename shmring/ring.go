@@ -70,7 +70,8 @@ type Ring struct {
 	users  int // handles and inspections under way
 	closed bool
 
-	heapTaken map[*shm.Word]bool // granted slots of a heap ring, by state word
+	populateOnce sync.Once
+	heapTaken    map[*shm.Word]bool // granted slots of a heap ring, by state word
 }
 
 // Files are a topic's open descriptors, as a broker hands them out: ring, cursors and control with the access mode that the
