@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -115,8 +116,8 @@ func (f Fields) String() string {
 			}
 			b.WriteByte(']')
 		case string:
-			if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f || r == utf8.RuneError }) {
-				v = strconv.Quote(v)
+			if v == "" || strings.ContainsFunc(v, needsQuote) {
+				v = strconv.Quote(v) // whatever a sender wrote, it does not reach a terminal as control characters
 			}
 			b.WriteString(v)
 		default:
@@ -128,6 +129,10 @@ func (f Fields) String() string {
 		}
 	}
 	return b.String()
+}
+
+func needsQuote(r rune) bool {
+	return r == ' ' || r == '"' || r == utf8.RuneError || !unicode.IsPrint(r)
 }
 
 // A reading reads one field from the bytes that begin with it: its Value and Label. checkValue has been there before.
