@@ -183,6 +183,9 @@ func (p *Producer) abandonClaim() {
 
 // reserve takes size bytes, a multiple of 16 up to MaxClaim, in one segment, and opens p.claim.
 func (p *Producer) reserve(size uint64) error {
+	if p.done {
+		return ErrClosed // the mapping may be gone
+	}
 	var err error
 	if p.single {
 		err = p.reserveSingle(size)

@@ -18,7 +18,7 @@ import (
 // missed allows for one refresh (join.go).
 func (p *Producer) refresh(size uint64) error {
 	r := p.ring
-	if p.done || r.Closing() {
+	if r.Closing() {
 		return ErrClosed
 	}
 	var t uint64

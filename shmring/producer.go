@@ -122,7 +122,7 @@ func (p *Producer) Close() error {
 		// order: release, pair [tail] with Ring.walkTail: a hint for where to begin the walk.
 		p.ring.tail.StoreRelease(p.pos)
 	}
-	p.bound, p.limit = p.pos, 0 // every later claim goes the slow way and finds the handle closed
+	p.bound = p.pos // every later publish goes the slow way and finds the handle closed
 	p.cleanup.Stop()
 	p.lease.end()
 	return nil
