@@ -32,7 +32,7 @@ const ringDir = "shmring"
 //	order: ORDER, pair [NAME] ...
 //	order: none, REASON
 //
-// With "(these two", up to six, in it a comment above speaks for as many lines below it. Each NAME stands in the table of pairs (readPairs), and each pair of the table is cited at two accesses at least: an
+// With "(these two", up to six, in it a comment above speaks for as many lines below it. Each NAME stands in the table of pairs (readPairs), and each pair of the table is cited by two comments at least: an
 // order that only one side keeps is none. Test files may do as they like.
 //
 // What a call refers to is told by go/types, for each build tag that the folder's files know in turn.
@@ -56,23 +56,34 @@ func Ordering(t *Tree) []Finding {
 	if err != nil {
 		return append(found, Finding{ringDir, 0, err.Error()})
 	}
-	cited := map[string]int{}
 	for _, a := range accesses {
-		names, why := a.stated()
-		if why != "" {
+		if _, why := statement(a.comments); why != "" {
 			found = append(found, t.at(a.file, a.call.Pos(), "%s: %s", a.name, why))
 		}
-		for _, name := range names {
-			if !slices.ContainsFunc(table, func(p pair) bool { return p.name == name }) {
-				found = append(found, t.at(a.file, a.call.Pos(), "pair [%s] is not in the table of %s/doc.go", name, ringDir))
+	}
+	return append(found, t.checkPairs(files, table)...)
+}
+
+// checkPairs finds names that the table lacks in the ordering comments of files, also in those at accesses of other kinds
+// (a header that is read as bytes), and pairs that fewer than two comments cite.
+func (t *Tree) checkPairs(files []*File, table []pair) []Finding {
+	var found []Finding
+	cited := map[string]int{}
+	for _, f := range files {
+		for _, group := range f.AST.Comments {
+			names, _ := statement([]string{oneLine(group)})
+			for _, name := range names {
+				if !slices.ContainsFunc(table, func(p pair) bool { return p.name == name }) {
+					found = append(found, t.at(f, group.Pos(), "pair [%s] is not in the table of %s/doc.go", name, ringDir))
+				}
+				cited[name]++
 			}
-			cited[name]++
 		}
 	}
 	for _, p := range table {
 		if n := cited[p.name]; n < 2 {
 			found = append(found, Finding{ringDir + "/doc.go", p.line,
-				fmt.Sprintf("pair [%s] is cited at %d accesses; both ends must cite it", p.name, n)})
+				fmt.Sprintf("pair [%s] is cited by %d ordering comments; both ends must cite it", p.name, n)})
 		}
 	}
 	return found
@@ -95,10 +106,10 @@ var (
 	noOrder   = regexp.MustCompile(`^none\b[,:;]?\s*(\S.*)?$`)
 )
 
-// stated returns the pairs that the comments of an access name, or what is wrong with them.
-func (a access) stated() (pairs []string, why string) {
+// statement returns the pairs that an access's comments name, or what is wrong with them.
+func statement(comments []string) (pairs []string, why string) {
 	why = "no comment with `order:` at this access to a shared word"
-	for _, comment := range a.comments {
+	for _, comment := range comments {
 		at := orderWord.FindStringIndex(comment)
 		if at == nil {
 			continue
@@ -218,7 +229,7 @@ func (t *Tree) commentsAt(f *File, call *ast.CallExpr, enclosing []ast.Node) []s
 	var list []string
 	for _, group := range f.AST.Comments {
 		start, end := line(group.Pos()), line(group.End())
-		text := strings.Join(strings.Fields(group.Text()), " ")
+		text := oneLine(group)
 		last := end
 		if t.standsAlone(f, group) {
 			last += linesMeant(text) // a comment after code speaks for its own line alone
@@ -229,6 +240,9 @@ func (t *Tree) commentsAt(f *File, call *ast.CallExpr, enclosing []ast.Node) []s
 	}
 	return list
 }
+
+// oneLine returns a comment's text in one line.
+func oneLine(group *ast.CommentGroup) string { return strings.Join(strings.Fields(group.Text()), " ") }
 
 // linesMeant returns for how many of the lines below it a comment speaks: one, or as many as it says.
 func linesMeant(comment string) int {
