@@ -40,12 +40,54 @@ func (p *Producer) Publish(message []byte) error {
 
 // publishSlow is Publish where the frame does not simply go to the next place.
 func (p *Producer) publishSlow(message []byte) error {
+	if !p.single && !p.open && uint64(len(message))-1 < p.maxFrame && !p.done {
+		if p.publishShared(message) {
+			return nil
+		}
+	}
 	c, err := p.Claim(len(message))
 	if err != nil {
 		return err
 	}
 	copy(c.Bytes(), message)
 	return c.Commit(len(message))
+}
+
+// publishShared is Publish among many producers where room is known and the frame fits its segment. It returns false
+// when it is not so, or when another producer was faster; nothing was taken then.
+func (p *Producer) publishShared(message []byte) bool {
+	n := uint64(len(message))
+	// order: acquire, pair [tail] with the CAS below.
+	t := p.ring.tail.Load()
+	end := t + align16(frameHeaderSize+n)
+	if before(p.limit, end) || (t^(end-1))&^(p.segment-1) != 0 {
+		return false
+	}
+	// As in reserveShared; the position is NONE already, since no claim is open.
+	// order: release (these two, in this order), pair [intent] with Producer.gateOfClaims.
+	p.slotSize.StoreRelease(end - t)
+	p.slotPosition.StoreRelease(t)
+	// order: sequentially consistent, pair [tail] with every load of tail: who sees the tail beyond t sees the intent at t.
+	if !p.ring.tail.CompareAndSwap(t, end) {
+		// order: release, pair [intent] with Producer.gateOfClaims.
+		p.slotPosition.StoreRelease(0)
+		return false
+	}
+	// order: release, pair [won] with a repairer that judges another producer's intent at t.
+	p.slotWon.StoreRelease(t)
+	copy(p.data.Bytes(t+frameHeaderSize, n), message)
+	p.nMessages++
+	p.nBytes += n
+	// order: none (these three): only this handle writes the counters, and the stamp releases the header word.
+	p.messages.StoreRelaxed(p.nMessages)
+	p.bytes.StoreRelaxed(p.nBytes)
+	p.data.Word(t + 8).StoreRelaxed(p.tag | n)
+	// From here the frame belongs to the readers.
+	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
+	p.data.Word(t).StoreRelease(t ^ p.nonce)
+	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees the stamp.
+	p.slotPosition.StoreRelease(0)
+	return true
 }
 
 // Claim is room for one message in the ring itself. It is a value for the goroutine of its producer, finished by

@@ -10,7 +10,7 @@ import (
 // frame at p is intact if and only if the limit was at most p + capacity after the copy, since nobody writes a byte at
 // p + capacity or beyond before the limit allows it.
 func (r *Reader) nextCopy() (Frame, bool) {
-	if r.pos-r.cursorAt >= r.step && !r.done {
+	if r.pos-r.cursorAt >= r.step {
 		r.publish()
 	}
 	for pos := r.pos; ; {
@@ -50,10 +50,10 @@ func (r *Reader) nextCopy() (Frame, bool) {
 		if !r.intact(pos) {
 			return r.lapped(pos)
 		}
-		r.pos, r.next, r.lent = pos, pos+size, n
+		r.pos, r.next, r.word = pos, pos+size, w
 		r.nMessages++
 		r.nBytes += n
-		return Frame{Payload: payload, Position: pos, Producer: int(frameSlot(w))}, true
+		return Frame{payload, pos}, true
 	}
 }
 
@@ -75,7 +75,7 @@ func (r *Reader) lapped(pos uint64) (Frame, bool) {
 
 // skip goes on at to, and tells what lies between.
 func (r *Reader) skip(pos, to uint64) (Frame, bool) {
-	r.pos, r.next, r.lent = to, to, 0
+	r.pos, r.next = to, to
 	r.nMissed += to - pos
 	r.nLaps++
 	// order: none (these two), only this handle writes the counters.

@@ -22,11 +22,13 @@ type Reader struct {
 	nonce    uint64
 	pos      uint64 // of the frame that is lent, or of the next
 	next     uint64 // pos, or the position after the frame that is lent
-	lent     uint64 // payload bytes of the frame that is lent
+	word     uint64 // second header word of the frame that is lent
 	cursorAt uint64 // what the shared cursor holds
 	step     uint64 // bytes after which the cursor is published within a batch
 	maxFrame uint64
 	segment  uint64
+	nMessages,
+	nBytes uint64
 	copies   bool // copy-and-check
 	gates    bool
 	observes bool   // has no slot
@@ -52,7 +54,6 @@ type Reader struct {
 type Frame struct {
 	Payload  []byte
 	Position uint64 // grows along the ring, in bytes; names the message within its topic
-	Producer int    // slot of the producer that wrote it
 }
 
 // Next consumes the frame that it lent before and returns the next message. It neither blocks nor allocates. ok is false
@@ -60,6 +61,25 @@ type Frame struct {
 // moves the reader; a block reader's lies in the ring itself.
 func (r *Reader) Next() (f Frame, ok bool) {
 	pos := r.next
+	// The common case alone, so that it is short: a message is there, lies in place, and the cursor may wait.
+	// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
+	if pos-r.cursorAt < r.step && r.data.Word(pos).Load() == pos^r.nonce {
+		// order: none, the stamp's acquire covers it.
+		w := r.data.Word(pos + 8).Load()
+		n := frameLength(w)
+		size := align16(frameHeaderSize + n)
+		if frameKind(w) == kindData && n-1 < r.maxFrame && pos&(r.segment-1)+size <= r.segment {
+			r.pos, r.next, r.word = pos, pos+size, w
+			r.nMessages++
+			r.nBytes += n
+			return Frame{r.data.Bytes(pos+frameHeaderSize, n), pos}, true
+		}
+	}
+	return r.nextSlow(pos)
+}
+
+// nextSlow is Next where a message does not simply follow.
+func (r *Reader) nextSlow(pos uint64) (Frame, bool) {
 	r.pos = pos
 	if r.copies {
 		return r.nextCopy()
@@ -72,29 +92,21 @@ func (r *Reader) Next() (f Frame, ok bool) {
 		if r.data.Word(pos).Load() != pos^r.nonce {
 			return r.empty(pos)
 		}
-		// order: none, the stamp's acquire covers it.
-		w := r.data.Word(pos + 8).Load()
-		n := frameLength(w)
-		size := align16(frameHeaderSize + n)
-		if pos&(r.segment-1)+size > r.segment {
-			return r.fail(corruptFrame(pos, "length", n, fmt.Sprintf("at most %d, the rest of the segment", r.segment-pos&(r.segment-1)-frameHeaderSize)))
+		next, w, err := r.ring.frameAt(pos)
+		if err != nil {
+			return r.fail(err)
 		}
-		if frameKind(w) == kindData {
-			if n-1 >= r.maxFrame {
-				return r.fail(corruptFrame(pos, "length", n, fmt.Sprintf("1 to %d", r.maxFrame)))
-			}
-			r.pos = pos
-			r.next = pos + size
-			r.lent = n
+		if n := frameLength(w); frameKind(w) == kindData {
+			r.pos, r.next, r.word = pos, next, w
 			r.nMessages++
 			r.nBytes += n
-			return Frame{Payload: r.data.Bytes(pos+frameHeaderSize, n), Position: pos, Producer: int(frameSlot(w))}, true
+			return Frame{r.data.Bytes(pos+frameHeaderSize, n), pos}, true
 		}
-		if frameKind(w) != kindPad {
-			return r.fail(corruptFrame(pos, "kind", frameKind(w), "1 (DATA) or 2 (PAD)"))
-		}
-		pos += size
+		pos = next
 		r.pos, r.next = pos, pos
+		if pos-r.cursorAt >= r.step {
+			r.publish() // PADs alone move the cursor too
+		}
 	}
 }
 
@@ -139,12 +151,15 @@ func (r *Reader) Unread() {
 	if r.next != r.pos {
 		r.next = r.pos
 		r.nMessages--
-		r.nBytes -= r.lent
+		r.nBytes -= frameLength(r.word)
 	}
 }
 
 // Position returns where the reader stands: of the frame that is lent, else of the next one.
 func (r *Reader) Position() uint64 { return r.pos }
+
+// Producer returns the slot of the producer that wrote the frame that is lent.
+func (r *Reader) Producer() int { return int(frameSlot(r.word)) }
 
 // ID names the handle in listings: c, slot, generation.
 func (r *Reader) ID() string { return fmt.Sprintf("c%d.%d", r.slot, r.lease.state.gen()) }
