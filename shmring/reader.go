@@ -36,7 +36,6 @@ type Reader struct {
 
 	cursor            *shm.Word
 	messages, bytes   *shm.Word
-	nMessages, nBytes uint64
 	missedBytes, laps *shm.Word
 	dropped           *shm.Word
 	nMissed, nLaps    uint64
