@@ -52,9 +52,12 @@ func BenchmarkParseTrade(b *testing.B) {
 			var bd codec.Builder
 			bd.Reset(buf, benchHeader)
 			benchTrade.AppendTo(&bd)
-			bd.FinishUnchecked()
+			finish := bd.FinishUnchecked
 			if checksum {
-				bd.Finish()
+				finish = bd.Finish
+			}
+			if _, err := finish(); err != nil {
+				b.Fatal(err)
 			}
 			var sum int64
 			var trade codec.Trade
@@ -87,6 +90,87 @@ func BenchmarkParseTrade(b *testing.B) {
 			reportRate(b)
 		})
 	}
+}
+
+// A swap as adapters send it, with its place on the chain.
+func BenchmarkBuildSwap(b *testing.B) {
+	buf := make([]byte, codec.Size(codec.PoolSwapSize, codec.EventPositionSize))
+	h, swap, place := benchHeader, benchSwap, codec.EventPosition{BlockNumber: 62_000_000}
+	b.SetBytes(int64(len(buf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Sequence++
+		place.LogIndex++
+		var bd codec.Builder
+		bd.Reset(buf, h)
+		swap.AppendTo(&bd)
+		place.AppendTo(&bd)
+		if _, err := bd.FinishUnchecked(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reportRate(b)
+}
+
+func BenchmarkParseSwap(b *testing.B) {
+	buf := make([]byte, codec.Size(codec.PoolSwapSize, codec.EventPositionSize))
+	var bd codec.Builder
+	bd.Reset(buf, benchHeader)
+	swap, place := benchSwap, codec.EventPosition{BlockNumber: 62_000_000}
+	swap.AppendTo(&bd)
+	place.AppendTo(&bd)
+	if _, err := bd.FinishUnchecked(); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(buf)))
+	b.ReportAllocs()
+	var sum uint64
+	for b.Loop() {
+		m, err := codec.Parse(buf)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for t, value := range m.TLVs() {
+			switch t {
+			case codec.TypePoolSwap:
+				err = swap.Decode(value)
+			case codec.TypeEventPosition:
+				err = place.Decode(value)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		sum += swap.AmountIn.Lo + place.BlockNumber
+	}
+	if sum == 0 {
+		b.Fatal("nothing was read")
+	}
+	reportRate(b)
+}
+
+// The lenient rules on a Trade, on top of parsing.
+func BenchmarkCheckTrade(b *testing.B) {
+	buf := make([]byte, codec.Size(codec.TradeSize))
+	var bd codec.Builder
+	bd.Reset(buf, benchHeader)
+	benchTrade.AppendTo(&bd)
+	if _, err := bd.FinishUnchecked(); err != nil {
+		b.Fatal(err)
+	}
+	v := codec.NewValidator(codec.RulesFor(codec.ProfileLenient, codec.DomainMarketData))
+	b.SetBytes(int64(len(buf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		m, err := codec.Parse(buf)
+		if err == nil {
+			err = v.Check(m, 0)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	reportRate(b)
 }
 
 func checksumName(on bool) string {

@@ -187,7 +187,7 @@ func profileTable() string {
 			if r.Sources {
 				types += "; source 1-100"
 			}
-			if r.Standard {
+			if r.NoExtended {
 				form = "refused"
 			}
 			if r.MaxAge > 0 {

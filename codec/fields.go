@@ -25,8 +25,8 @@ type Fields []Field
 // FieldsOf reads the fields of a value of type t by the registry: nil for a type that has no struct. It is for tools: it
 // allocates, where the structs' Decode does not. The errors are those of Decode.
 //
-// Types 200-254 mean what the registry says in the old domains' messages. Those that have a namespace of their own, such as the bus's
-// control messages, must not be given to it.
+// It does not know types 200-254 of messages that have a namespace of their own, such as the bus's control messages, from
+// those of the registry.
 func FieldsOf(t Type, value []byte) (Fields, error) {
 	if layouts[t] == nil {
 		return nil, nil

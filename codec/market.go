@@ -54,7 +54,7 @@ func (s *Trade) Encode(dst []byte) {
 	d[34] = byte(s.Instrument.AssetType)
 	d[35] = s.Instrument.Reserved
 	d[36] = byte(s.Side)
-	clear(d[37:40])
+	d[37], d[38], d[39] = 0, 0, 0
 }
 
 // AppendTo adds s to the message that b builds.
@@ -109,7 +109,7 @@ func (s *Quote) Encode(dst []byte) {
 	d[50] = byte(s.Instrument.AssetType)
 	d[51] = s.Instrument.Reserved
 	if len(dst) >= QuoteSize {
-		clear(dst[QuoteSizeShort:QuoteSize])
+		*(*[4]byte)(dst[QuoteSizeShort:]) = [4]byte{}
 	}
 }
 
@@ -241,7 +241,7 @@ func (s *OrderBook) Encode(dst []byte) {
 	le.PutUint64(d[8:], s.Sequence)
 	le.PutUint64(d[16:], uint64(s.PrecisionFactor))
 	s.Instrument.encode(d[24:36])
-	clear(d[36:40])
+	*(*[4]byte)(d[36:]) = [4]byte{}
 	s.Bids.encode(d[offBids : offBids+orderSideSize])
 	s.Asks.encode(d[offAsks : offAsks+orderSideSize])
 }
@@ -272,7 +272,7 @@ func (s *OrderSide) decode(book []byte, off int) error {
 
 func (s *OrderSide) encode(d []byte) {
 	le.PutUint16(d, s.Count)
-	clear(d[2:offLevels])
+	*(*[6]byte)(d[2:]) = [6]byte{}
 	d = d[offLevels:]
 	for i := range s.Levels {
 		l, e := &s.Levels[i], (*[OrderLevelSize]byte)(d[i*OrderLevelSize:])

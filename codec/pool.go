@@ -68,7 +68,7 @@ func (s *PoolSwap) Encode(dst []byte) {
 	le.PutUint16(d[68:], uint16(s.Venue))
 	d[70] = s.AmountInDecimals
 	d[71] = s.AmountOutDecimals
-	clear(d[72:80])
+	*(*[8]byte)(d[72:]) = [8]byte{}
 	putAddress(d[80:], s.PoolAddress)
 	putAddress(d[112:], s.TokenInAddr)
 	putAddress(d[144:], s.TokenOutAddr)
@@ -135,7 +135,7 @@ func (s *PoolMint) Encode(dst []byte) {
 	le.PutUint16(d[64:], uint16(s.Venue))
 	d[66] = s.Token0Decimals
 	d[67] = s.Token1Decimals
-	clear(d[68:80])
+	*(*[12]byte)(d[68:]) = [12]byte{}
 	putAddress(d[80:], s.PoolAddress)
 	putAddress(d[112:], s.ProviderAddr)
 	putAddress(d[144:], s.Token0Addr)
@@ -208,7 +208,7 @@ func (s *PoolSync) Encode(dst []byte) {
 	le.PutUint16(d[48:], uint16(s.Venue))
 	d[50] = s.Token0Decimals
 	d[51] = s.Token1Decimals
-	clear(d[52:64])
+	*(*[12]byte)(d[52:]) = [12]byte{}
 	putAddress(d[64:], s.PoolAddress)
 	putAddress(d[96:], s.Token0Addr)
 	putAddress(d[128:], s.Token1Addr)
@@ -279,7 +279,7 @@ func (s *PoolState) Encode(dst []byte) {
 	d[90] = byte(s.PoolType)
 	d[91] = s.Token0Decimals
 	d[92] = s.Token1Decimals
-	clear(d[93:96])
+	d[93], d[94], d[95] = 0, 0, 0
 	putAddress(d[96:], s.PoolAddress)
 	putAddress(d[128:], s.Token0Addr)
 	putAddress(d[160:], s.Token1Addr)
@@ -325,7 +325,7 @@ func (s *PoolTick) Encode(dst []byte) {
 	le.PutUint64(d[16:], s.TimestampNs)
 	le.PutUint32(d[24:], uint32(s.Tick))
 	le.PutUint16(d[28:], uint16(s.Venue))
-	clear(d[30:32])
+	d[30], d[31] = 0, 0
 	putAddress(d[32:], s.PoolAddress)
 }
 
@@ -369,15 +369,15 @@ func (s *PoolLiquidity) Decode(p []byte) error {
 func (s *PoolLiquidity) Encode(dst []byte) {
 	d := (*[PoolLiquiditySize]byte)(dst)
 	le.PutUint64(d[0:], s.TimestampNs)
-	clear(d[8:16])
+	*(*[8]byte)(d[8:]) = [8]byte{}
 	le.PutUint16(d[16:], s.Count)
-	clear(d[18:32])
+	*(*[14]byte)(d[18:]) = [14]byte{}
 	for i := range s.Reserves {
 		putU128(d[32+16*i:], s.Reserves[i])
 	}
 	putAddress(d[160:], s.PoolAddress)
 	le.PutUint16(d[192:], uint16(s.Venue))
-	clear(d[194:208])
+	*(*[14]byte)(d[194:]) = [14]byte{}
 }
 
 // AppendTo adds s to the message that b builds.

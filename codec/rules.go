@@ -6,20 +6,20 @@ import "time"
 // as far as its own struct can be read. Each field narrows that; where the old programs contradicted each other, the
 // field's values are the contradicting rules. Rules that the old system had as one set are in [RulesFor].
 type Rules struct {
-	Domain    Domain        // whose rules these are; what DomainByte and Types compare with
-	MaxSize   int           // longest message in bytes, its header included; 0: MaxMessage
-	Byte      DomainByte    // how the header's domain byte is checked
-	Numbering Numbering     // in which numbering, where Byte is ByteMatch
-	Checksum  ChecksumRule  // whether a message may be without, and whether it is verified
-	Sizes     SizeRule      // what the lengths of values are compared with
-	Types     bool          // whether each type must belong to the domain
-	Domains   Domains       // to which domain 60-79 belong, where Types is true
-	Standard  bool          // whether extended TLVs are refused, as one old validator did
-	Sources   bool          // whether the source byte must be 1 to 100
-	Plausible bool          // whether pool events must make sense: a pool, amounts, 30 decimals at most, ticks in range
-	MaxAge    time.Duration // how old the header's timestamp may be; 0: any age. A Validator checks it
-	MaxAhead  time.Duration // how far it may be in the future; 0: any. A Validator checks it
-	MaxGap    uint64        // numbers a source may skip, and then none may come again; 0: sequences are only counted
+	Domain     Domain        // whose rules these are; what DomainByte and Types compare with
+	MaxSize    int           // longest message in bytes, its header included; 0: MaxMessage
+	Byte       DomainByte    // how the header's domain byte is checked
+	Numbering  Numbering     // in which numbering, where Byte is ByteMatch
+	Checksum   ChecksumRule  // whether a message may be without, and whether it is verified
+	Sizes      SizeRule      // what the lengths of values are compared with
+	Types      bool          // whether each type must belong to the domain
+	Domains    Domains       // to which domain 60-79 belong, where Types is true
+	NoExtended bool          // whether extended TLVs are refused, as one old validator did
+	Sources    bool          // whether the source byte must be 1 to 100
+	Plausible  bool          // whether pool events must make sense: a pool, amounts, 30 decimals at most, ticks in range
+	MaxAge     time.Duration // how old the header's timestamp may be; 0: any age. A Validator checks it
+	MaxAhead   time.Duration // how far it may be in the future; 0: any. A Validator checks it
+	MaxGap     uint64        // numbers a source may skip, and then none may come again; 0: sequences are only counted
 }
 
 // DomainByte is how the domain byte is checked.
@@ -113,7 +113,7 @@ func relayRules(d Domain) Rules {
 func codecRules(d Domain, payload [4]int, age, ahead time.Duration, gap uint64) Rules {
 	r := Rules{
 		Domain: d, MaxSize: HeaderSize + payload[d&3], Byte: ByteMatch, Checksum: ChecksumRequire,
-		Sizes: SizeFixed, Types: true, Domains: DomainsRelays, Standard: true,
+		Sizes: SizeFixed, Types: true, Domains: DomainsRelays, NoExtended: true,
 	}
 	if d != DomainMarketData {
 		r.MaxGap = gap

@@ -70,12 +70,12 @@ func (s *ArbitrageSignal) Encode(dst []byte) {
 	le.PutUint16(d[0:], s.StrategyID)
 	le.PutUint64(d[2:], s.SignalID)
 	le.PutUint32(d[10:], s.ChainID)
-	copy(d[14:34], s.SourcePool[:])
-	copy(d[34:54], s.TargetPool[:])
+	*(*[20]byte)(d[14:]) = s.SourcePool
+	*(*[20]byte)(d[34:]) = s.TargetPool
 	le.PutUint16(d[54:], uint16(s.SourceVenue))
 	le.PutUint16(d[56:], uint16(s.TargetVenue))
-	copy(d[58:78], s.TokenIn[:])
-	copy(d[78:98], s.TokenOut[:])
+	*(*[20]byte)(d[58:]) = s.TokenIn
+	*(*[20]byte)(d[78:]) = s.TokenOut
 	le.PutUint64(d[98:], uint64(s.ExpectedProfitUSDQ8))
 	le.PutUint64(d[106:], uint64(s.RequiredCapitalUSDQ8))
 	le.PutUint16(d[114:], s.SpreadBps)
@@ -87,7 +87,7 @@ func (s *ArbitrageSignal) Encode(dst []byte) {
 	le.PutUint32(d[150:], s.MaxGasPriceGwei)
 	le.PutUint32(d[154:], s.ValidUntil)
 	le.PutUint16(d[158:], s.Priority)
-	copy(d[160:162], s.Reserved[:])
+	*(*[2]byte)(d[160:]) = s.Reserved
 	le.PutUint64(d[162:], s.TimestampNs)
 }
 

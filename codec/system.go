@@ -94,7 +94,7 @@ func (s *SystemHealth) Encode(dst []byte) {
 	d[25] = byte(s.HealthStatus)
 	d[26] = s.CPUPct
 	d[27] = s.MemPct
-	copy(d[28:48], s.Reserved[:])
+	*(*[20]byte)(d[28:]) = s.Reserved
 }
 
 // AppendTo adds s to the message that b builds.
@@ -140,8 +140,8 @@ func (s *TraceContext) Encode(dst []byte) {
 	d[17] = s.SpanDepth
 	d[18] = s.StageFlags
 	d[19] = s.Reserved
-	clear(d[20:24])
-	copy(d[24:32], s.TraceID[:])
+	*(*[4]byte)(d[20:]) = [4]byte{}
+	*(*[8]byte)(d[24:]) = s.TraceID
 }
 
 // AppendTo adds s to the message that b builds.
@@ -217,7 +217,7 @@ func (s *EventPosition) Encode(dst []byte) {
 	le.PutUint32(d[8:], s.ChainID)
 	le.PutUint32(d[12:], s.TxIndex)
 	le.PutUint32(d[16:], s.LogIndex)
-	clear(d[20:32])
+	*(*[12]byte)(d[20:]) = [12]byte{}
 }
 
 // AppendTo adds s to the message that b builds.
@@ -265,13 +265,13 @@ func (s *StateInvalidation) Encode(dst []byte) {
 	le.PutUint64(d[0:], s.Sequence)
 	le.PutUint64(d[8:], s.TimestampNs)
 	le.PutUint16(d[16:], s.Count)
-	clear(d[18:24])
+	*(*[6]byte)(d[18:]) = [6]byte{}
 	for i := range s.Instruments {
 		s.Instruments[i].encode(d[24+InstrumentSize*i:])
 	}
 	le.PutUint16(d[216:], uint16(s.Venue))
 	d[218] = byte(s.Reason)
-	clear(d[219:224])
+	*(*[5]byte)(d[219:]) = [5]byte{}
 }
 
 // AppendTo adds s to the message that b builds.

@@ -52,7 +52,7 @@ func (r *Rules) checkHeader(m Message) error {
 }
 
 func (r *Rules) checkTLV(c *Cursor) error {
-	if r.Standard && c.Extended {
+	if r.NoExtended && c.Extended {
 		return fault(ErrType, "form of "+c.Type.String(), -extendedHeader, uint64(TypeExtended), uint64(c.Type))
 	}
 	if r.Types && !r.Domains.Admits(c.Type, r.Domain) {

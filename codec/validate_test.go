@@ -100,7 +100,7 @@ func TestRules(t *testing.T) {
 		}), Rules{}, ErrCount},
 
 		{"an extended TLV", message(t, market, false, value(200, 300)), Rules{}, nil},
-		{"an extended TLV where it is refused", message(t, market, false, value(200, 300)), Rules{Standard: true}, ErrType},
+		{"an extended TLV where it is refused", message(t, market, false, value(200, 300)), Rules{NoExtended: true}, ErrType},
 		{"a swap of nothing", message(t, market, false, swap.AppendTo), Rules{Plausible: true}, ErrValue},
 	} {
 		t.Run(c.name, func(t *testing.T) {

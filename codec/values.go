@@ -75,13 +75,12 @@ func (a Address) String() string {
 	return string(b[:])
 }
 
-// getAddress and putAddress move an address and its 12 bytes of padding.
-func getAddress(b []byte) Address { return Address((*[20]byte)(b)[:]) }
-
+// putAddress writes an address and its 12 bytes of padding. Arrays are assigned here and in the structs' Encode, not
+// copied and cleared: that is a few stores, where copy and clear are calls.
 func putAddress(b []byte, a Address) {
 	d := (*[32]byte)(b)
-	*(*[20]byte)(d[:20]) = a
-	clear(d[20:])
+	*(*[20]byte)(d[:]) = a
+	*(*[12]byte)(d[20:]) = [12]byte{}
 }
 
 // Side is the side of a trade. The old programs disagreed: the dashboard read 1 as buy and 2 as sell, and the Binance
