@@ -36,8 +36,10 @@ type Finder struct {
 	dollar map[On][]*tracked // pools of a token with a dollar coin, for the token's price
 	tokens *Pools
 
-	last       map[uint32]Position
+	last       map[uint32]*Position // of each chain
+	chain      *Position            // of the chain that was seen last
 	outOfOrder uint64
+	cycle      Cycle // what found is lent
 }
 
 type pair struct {
@@ -63,7 +65,7 @@ func NewFinder(known *Pools) *Finder {
 	}
 	f := &Finder{
 		pools: map[On]*tracked{}, pairs: map[pair][]*tracked{}, dollar: map[On][]*tracked{},
-		tokens: known, last: map[uint32]Position{},
+		tokens: known, last: map[uint32]*Position{},
 	}
 	for _, p := range known.pools {
 		f.AddPool(p, known.Token(p.ChainID, p.Token0), known.Token(p.ChainID, p.Token1))
@@ -141,10 +143,7 @@ func (f *Finder) OutOfOrder() uint64 { return f.outOfOrder }
 
 // Observe takes the next event and calls found for each cycle that its state makes pay; the Cycle is lent for the call.
 func (f *Finder) Observe(e *Event, found func(*Cycle)) {
-	if last, ok := f.last[e.ChainID]; ok && e.Compare(last) < 0 {
-		f.outOfOrder++
-	}
-	f.last[e.ChainID] = e.Position
+	f.order(e)
 	t, ok := f.pools[On{e.ChainID, e.Pool}]
 	if !ok || !t.update(e) {
 		return
@@ -160,14 +159,30 @@ func (f *Finder) Observe(e *Event, found func(*Cycle)) {
 		if t.basePrice() > u.basePrice() {
 			buy, sell = u, t
 		}
-		c, ok := twoPools(buy, sell)
-		if !ok {
+		c := &f.cycle
+		if !twoPools(buy, sell, c) {
 			continue
 		}
 		c.After = e.Position
 		c.QuoteDollars = f.dollars(c.Quote)
-		found(&c)
+		found(c)
 	}
+}
+
+// order counts an event that stands before its chain's last.
+func (f *Finder) order(e *Event) {
+	if f.chain == nil || f.chain.ChainID != e.ChainID {
+		last, ok := f.last[e.ChainID]
+		if !ok {
+			last = &Position{ChainID: e.ChainID}
+			f.last[e.ChainID] = last
+		}
+		f.chain = last
+	}
+	if e.Compare(*f.chain) < 0 {
+		f.outOfOrder++
+	}
+	*f.chain = e.Position
 }
 
 // update takes a state over; false when the event states none.
@@ -213,7 +228,7 @@ func (t *tracked) reserves() (quote, base float64) {
 //
 // out(x) - x is greatest where its slope is 1, at x = (sqrt(N D) - D)/k, and there (sqrt N - sqrt D)^2 / k; it pays if
 // N > D, which is the rule of Finder.
-func twoPools(buy, sell *tracked) (Cycle, bool) {
+func twoPools(buy, sell *tracked, c *Cycle) bool {
 	ratio := buy.sqrt / sell.sqrt
 	if buy.quote1 {
 		ratio = 1 / ratio
@@ -221,7 +236,7 @@ func twoPools(buy, sell *tracked) (Cycle, bool) {
 	ratio *= ratio
 	g1, g2 := buy.keep, sell.keep
 	if !(ratio > 1/(g1*g2)) {
-		return Cycle{}, false
+		return false
 	}
 	q1, b1 := buy.reserves()
 	_, b2 := sell.reserves()
@@ -236,7 +251,7 @@ func twoPools(buy, sell *tracked) (Cycle, bool) {
 	if buy.quote1 {
 		quote, base = base, quote
 	}
-	c := Cycle{
+	*c = Cycle{
 		Buy: buy.Pool, Sell: sell.Pool, Quote: quote, Base: base,
 		PriceRatioMinus1: ratio - 1,
 		QuoteIn:          units(in, quote.Decimals),
@@ -244,7 +259,7 @@ func twoPools(buy, sell *tracked) (Cycle, bool) {
 		BuyFees:          units(in*(1-g1), quote.Decimals),
 		SellFees:         units(bought*(1-g2)*sell.basePrice(), quote.Decimals),
 	}
-	return c, !math.IsInf(in, 0) && !math.IsNaN(profit)
+	return !math.IsInf(in, 0) && !math.IsNaN(profit)
 }
 
 // dollars is what one whole token is worth: 1 for a dollar coin, else its price in the pool with a dollar coin that holds

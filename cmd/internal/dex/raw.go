@@ -2,16 +2,17 @@ package dex
 
 import "fmt"
 
-// rawRows reads logs as a node returns them, in the two forms that recorders use:
-//
-//	block_number,block_timestamp,transaction_hash,transaction_index,log_index,topics,data
-//	block_number,block_timestamp,transaction_hash,pool_tx_index,pool_log_index,pool_topics,pool_data,proxy_...
-//
-// The proxy columns repeat the log of the position manager's contract, through which the pool was called; they are not
-// the pool's own and are not read.
+// rawForms are the columns of the two header forms that recorders use, in the same order. The second has proxy_ columns
+// too, which repeat the log of the position manager's contract through which the pool was called; they are not the
+// pool's own and are not read.
+var rawForms = [2][7]string{
+	{"block_number", "block_timestamp", "transaction_hash", "transaction_index", "log_index", "topics", "data"},
+	{"block_number", "block_timestamp", "transaction_hash", "pool_tx_index", "pool_log_index", "pool_topics", "pool_data"},
+}
+
+// rawRows reads logs as a node returns them, of one pool.
 type rawRows struct {
-	chain uint32
-	pool  Address
+	pool Pool
 
 	block, time, hash, tx, log, topics, data int
 
@@ -19,20 +20,11 @@ type rawRows struct {
 	dataBuf  []byte
 }
 
-func newRawRows(path string, col func(string) int, opt OpenOptions) (*rawRows, error) {
-	pool, err := poolOf(path, opt)
-	if err != nil {
-		return nil, err
+func newRawRows(form *[7]string, col func(string) int) *rawRows {
+	return &rawRows{
+		block: col(form[0]), time: col(form[1]), hash: col(form[2]),
+		tx: col(form[3]), log: col(form[4]), topics: col(form[5]), data: col(form[6]),
 	}
-	r := &rawRows{
-		chain: pool.ChainID, pool: pool.Address,
-		block: col("block_number"), time: col("block_timestamp"), hash: col("transaction_hash"),
-		tx: col("transaction_index"), log: col("log_index"), topics: col("topics"), data: col("data"),
-	}
-	if r.topics < 0 {
-		r.tx, r.log, r.topics, r.data = col("pool_tx_index"), col("pool_log_index"), col("pool_topics"), col("pool_data")
-	}
-	return r, nil
 }
 
 func (r *rawRows) read(fields [][]byte, e *Event) (bool, error) {
@@ -48,7 +40,7 @@ func (r *rawRows) read(fields [][]byte, e *Event) (bool, error) {
 		return false, fmt.Errorf("%s: %w", e.Kind, err)
 	}
 	f := fieldReader{fields: fields}
-	e.ChainID, e.Pool = r.chain, r.pool
+	e.ChainID, e.Pool = r.pool.ChainID, r.pool.Address
 	e.Block = f.number(r.block, "block_number", 64)
 	e.TimeNS = f.time(r.time, "block_timestamp")
 	e.TxIndex = uint32(f.number(r.tx, "transaction_index", 32))

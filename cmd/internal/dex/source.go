@@ -50,6 +50,9 @@ type file struct {
 	err     error // what ended the file
 }
 
+// maxHeader is how much of a line without an end is looked at to tell what a file is.
+const maxHeader = 1 << 10
+
 // ahead is the first row, when it was looked at to tell what the file is.
 type ahead struct {
 	set  bool
@@ -96,11 +99,15 @@ func newFile(path string, r io.Reader, opt OpenOptions) (*file, error) {
 		opt.Pools = NewPools()
 	}
 	s := &file{path: path, lines: newLineReader(r)}
+	beginning, _ := s.lines.r.Peek(maxHeader)
+	long := string(beginning)
 	header, err := s.lines.next()
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		return nil, fmt.Errorf("%s: %w: it is empty", path, ErrNotEvents)
-	}
-	if err != nil {
+	case errors.Is(err, errLineTooLong):
+		header = []byte(long) // no header of ours, but describe can tell what it is
+	case err != nil:
 		return nil, fmt.Errorf("%s:1: %w", path, err)
 	}
 	if err := s.choose(string(bytes.TrimPrefix(header, []byte("\xef\xbb\xbf"))), opt); err != nil {
@@ -134,12 +141,17 @@ func (s *file) choose(header string, opt OpenOptions) error {
 	}
 	var err error
 	switch {
-	case has("block_number", "block_timestamp", "transaction_hash", "transaction_index", "log_index", "topics", "data"),
-		has("block_number", "block_timestamp", "transaction_hash", "pool_tx_index", "pool_log_index", "pool_topics", "pool_data"):
-		if err = s.refuseLending(col); err != nil {
+	case has(rawForms[0][:]...), has(rawForms[1][:]...):
+		form := &rawForms[0]
+		if !has(form[:]...) {
+			form = &rawForms[1]
+		}
+		raw := newRawRows(form, col)
+		if err = s.refuseLending(raw.topics); err != nil {
 			return err
 		}
-		s.rows, err = newRawRows(s.path, col, opt)
+		raw.pool, err = poolOf(s.path, opt)
+		s.rows = raw
 	case has("chain_id", "pool", "block_number", "block_time", "tx_index", "log_index", "event", "amount0", "amount1"):
 		s.rows = newDecodedRows(col)
 	case has("block_number", "tx_index", "trace_seq", "event", "pool", "kind", "token0", "token1"):
@@ -166,18 +178,17 @@ func describe(header string, has func(...string) bool) string {
 }
 
 // refuseLending looks at the first row's topic: Aave's logs are recorded in the columns of a DEX pool's.
-func (s *file) refuseLending(col func(string) int) error {
+func (s *file) refuseLending(topicsColumn int) error {
 	line, err := s.lines.next()
 	s.ahead = ahead{set: true, line: append([]byte(nil), line...), err: err} // splitting changes the line
 	if err != nil {
 		return nil // Next reports it
 	}
 	fields, err := splitCSV(line, nil)
-	at := max(col("topics"), col("pool_topics"))
-	if err != nil || at >= len(fields) {
+	if err != nil || topicsColumn >= len(fields) {
 		return nil // a malformed row, which Next reports
 	}
-	topics, err := parseTopics(fields[at], nil)
+	topics, err := parseTopics(fields[topicsColumn], nil)
 	if err != nil || len(topics) == 0 {
 		return nil
 	}

@@ -178,6 +178,8 @@ func TestFilesOfOtherKindsSayWhatTheyAre(t *testing.T) {
 		"a WebSocket":    {[]string{`wss://ws.kraken.com -> 1618673155.1: {"event":"x"}`}, "WebSocket"},
 		"something else": {[]string{"a,b,c"}, `"a,b,c"`},
 		"nothing":        {nil, "first line"},
+		"JSON, one line": {[]string{`{"a": "` + strings.Repeat("x", 2*maxLine) + `"}`}, "JSON"},
+		"one long line":  {[]string{strings.Repeat("x", 2*maxLine)}, "xxx"},
 	} {
 		_, err := OpenFile(write(t, "88e6a0.raw.csv.gz", c.lines...), OpenOptions{Pool: Address{1}})
 		if !errors.Is(err, ErrNotEvents) || !strings.Contains(err.Error(), c.want) {
