@@ -49,9 +49,9 @@ func (s *PoolSwap) Decode(p []byte) error {
 	s.Venue = Venue(le.Uint16(d[68:]))
 	s.AmountInDecimals = d[70]
 	s.AmountOutDecimals = d[71]
-	s.PoolAddress = Address(d[80:100])
-	s.TokenInAddr = Address(d[112:132])
-	s.TokenOutAddr = Address(d[144:164])
+	getAddress(&s.PoolAddress, d[80:])
+	getAddress(&s.TokenInAddr, d[112:])
+	getAddress(&s.TokenOutAddr, d[144:])
 	s.SqrtPriceX96After = u256(d[176:])
 	return nil
 }
@@ -69,9 +69,9 @@ func (s *PoolSwap) Encode(dst []byte) {
 	d[70] = s.AmountInDecimals
 	d[71] = s.AmountOutDecimals
 	*(*[8]byte)(d[72:]) = [8]byte{}
-	putAddress(d[80:], s.PoolAddress)
-	putAddress(d[112:], s.TokenInAddr)
-	putAddress(d[144:], s.TokenOutAddr)
+	putAddress(d[80:], &s.PoolAddress)
+	putAddress(d[112:], &s.TokenInAddr)
+	putAddress(d[144:], &s.TokenOutAddr)
 	putU256(d[176:], s.SqrtPriceX96After)
 }
 
@@ -116,10 +116,10 @@ func (s *PoolMint) decode(t Type, p []byte) error {
 	s.Venue = Venue(le.Uint16(d[64:]))
 	s.Token0Decimals = d[66]
 	s.Token1Decimals = d[67]
-	s.PoolAddress = Address(d[80:100])
-	s.ProviderAddr = Address(d[112:132])
-	s.Token0Addr = Address(d[144:164])
-	s.Token1Addr = Address(d[176:196])
+	getAddress(&s.PoolAddress, d[80:])
+	getAddress(&s.ProviderAddr, d[112:])
+	getAddress(&s.Token0Addr, d[144:])
+	getAddress(&s.Token1Addr, d[176:])
 	return nil
 }
 
@@ -136,10 +136,10 @@ func (s *PoolMint) Encode(dst []byte) {
 	d[66] = s.Token0Decimals
 	d[67] = s.Token1Decimals
 	*(*[12]byte)(d[68:]) = [12]byte{}
-	putAddress(d[80:], s.PoolAddress)
-	putAddress(d[112:], s.ProviderAddr)
-	putAddress(d[144:], s.Token0Addr)
-	putAddress(d[176:], s.Token1Addr)
+	putAddress(d[80:], &s.PoolAddress)
+	putAddress(d[112:], &s.ProviderAddr)
+	putAddress(d[144:], &s.Token0Addr)
+	putAddress(d[176:], &s.Token1Addr)
 }
 
 // AppendTo adds s to the message that b builds.
@@ -192,9 +192,9 @@ func (s *PoolSync) Decode(p []byte) error {
 	s.Venue = Venue(le.Uint16(d[48:]))
 	s.Token0Decimals = d[50]
 	s.Token1Decimals = d[51]
-	s.PoolAddress = Address(d[64:84])
-	s.Token0Addr = Address(d[96:116])
-	s.Token1Addr = Address(d[128:148])
+	getAddress(&s.PoolAddress, d[64:])
+	getAddress(&s.Token0Addr, d[96:])
+	getAddress(&s.Token1Addr, d[128:])
 	return nil
 }
 
@@ -209,9 +209,9 @@ func (s *PoolSync) Encode(dst []byte) {
 	d[50] = s.Token0Decimals
 	d[51] = s.Token1Decimals
 	*(*[12]byte)(d[52:]) = [12]byte{}
-	putAddress(d[64:], s.PoolAddress)
-	putAddress(d[96:], s.Token0Addr)
-	putAddress(d[128:], s.Token1Addr)
+	putAddress(d[64:], &s.PoolAddress)
+	putAddress(d[96:], &s.Token0Addr)
+	putAddress(d[128:], &s.Token1Addr)
 }
 
 // AppendTo adds s to the message that b builds.
@@ -258,9 +258,9 @@ func (s *PoolState) Decode(p []byte) error {
 	s.PoolType = PoolType(d[90])
 	s.Token0Decimals = d[91]
 	s.Token1Decimals = d[92]
-	s.PoolAddress = Address(d[96:116])
-	s.Token0Addr = Address(d[128:148])
-	s.Token1Addr = Address(d[160:180])
+	getAddress(&s.PoolAddress, d[96:])
+	getAddress(&s.Token0Addr, d[128:])
+	getAddress(&s.Token1Addr, d[160:])
 	return nil
 }
 
@@ -280,9 +280,9 @@ func (s *PoolState) Encode(dst []byte) {
 	d[91] = s.Token0Decimals
 	d[92] = s.Token1Decimals
 	d[93], d[94], d[95] = 0, 0, 0
-	putAddress(d[96:], s.PoolAddress)
-	putAddress(d[128:], s.Token0Addr)
-	putAddress(d[160:], s.Token1Addr)
+	putAddress(d[96:], &s.PoolAddress)
+	putAddress(d[128:], &s.Token0Addr)
+	putAddress(d[160:], &s.Token1Addr)
 }
 
 // AppendTo adds s to the message that b builds.
@@ -313,7 +313,7 @@ func (s *PoolTick) Decode(p []byte) error {
 	s.TimestampNs = le.Uint64(d[16:])
 	s.Tick = int32(le.Uint32(d[24:]))
 	s.Venue = Venue(le.Uint16(d[28:]))
-	s.PoolAddress = Address(d[32:52])
+	getAddress(&s.PoolAddress, d[32:])
 	return nil
 }
 
@@ -326,7 +326,7 @@ func (s *PoolTick) Encode(dst []byte) {
 	le.PutUint32(d[24:], uint32(s.Tick))
 	le.PutUint16(d[28:], uint16(s.Venue))
 	d[30], d[31] = 0, 0
-	putAddress(d[32:], s.PoolAddress)
+	putAddress(d[32:], &s.PoolAddress)
 }
 
 // AppendTo adds s to the message that b builds.
@@ -360,7 +360,7 @@ func (s *PoolLiquidity) Decode(p []byte) error {
 	for i := range s.Reserves {
 		s.Reserves[i] = u128(d[32+16*i:])
 	}
-	s.PoolAddress = Address(d[160:180])
+	getAddress(&s.PoolAddress, d[160:])
 	s.Venue = Venue(le.Uint16(d[192:]))
 	return nil
 }
@@ -375,7 +375,7 @@ func (s *PoolLiquidity) Encode(dst []byte) {
 	for i := range s.Reserves {
 		putU128(d[32+16*i:], s.Reserves[i])
 	}
-	putAddress(d[160:], s.PoolAddress)
+	putAddress(d[160:], &s.PoolAddress)
 	le.PutUint16(d[192:], uint16(s.Venue))
 	*(*[14]byte)(d[194:]) = [14]byte{}
 }

@@ -75,12 +75,21 @@ func (a Address) String() string {
 	return string(b[:])
 }
 
-// putAddress writes an address and its 12 bytes of padding. Arrays are assigned here and in the structs' Encode, not
-// copied and cleared: that is a few stores, where copy and clear are calls.
-func putAddress(b []byte, a Address) {
+// getAddress and putAddress move an address, the latter with its 12 bytes of padding, in words that do not overlap: what the
+// compiler makes of an array of 20 bytes are two overlapping stores, and a load soon after has to wait for both.
+func getAddress(a *Address, b []byte) {
+	s := (*[20]byte)(b)
+	le.PutUint64(a[0:], le.Uint64(s[0:]))
+	le.PutUint64(a[8:], le.Uint64(s[8:]))
+	le.PutUint32(a[16:], le.Uint32(s[16:]))
+}
+
+func putAddress(b []byte, a *Address) {
 	d := (*[32]byte)(b)
-	*(*[20]byte)(d[:]) = a
-	*(*[12]byte)(d[20:]) = [12]byte{}
+	le.PutUint64(d[0:], le.Uint64(a[0:]))
+	le.PutUint64(d[8:], le.Uint64(a[8:]))
+	le.PutUint64(d[16:], uint64(le.Uint32(a[16:])))
+	le.PutUint64(d[24:], 0)
 }
 
 // Side is the side of a trade. The old programs disagreed: the dashboard read 1 as buy and 2 as sell, and the Binance
