@@ -92,6 +92,8 @@ func (r *Ring) newReader(slot uint64, name string) *Reader {
 	rd.copies = rd.policy != Block
 	if rd.copies {
 		rd.buf = make([]byte, r.maxFrame)
+	} else {
+		rd.near = rd.step
 	}
 	for _, c := range []*shm.Word{rd.messages, rd.bytes, rd.missedBytes, rd.laps} {
 		c.StoreRelaxed(0) // order: none, the state word releases it; only the tenant writes it.

@@ -24,6 +24,7 @@ type Reader struct {
 	next     uint64 // pos, or the position after the frame that is lent
 	word     uint64 // second header word of the frame that is lent
 	cursorAt uint64 // what the shared cursor holds
+	near     uint64 // Next takes its short way while the cursor is less than this behind: step, or 0 for readers that copy
 	step     uint64 // bytes after which the cursor is published within a batch
 	maxFrame uint64
 	segment  uint64
@@ -62,7 +63,7 @@ func (r *Reader) Next() (f Frame, ok bool) {
 	pos := r.next
 	// The common case alone, so that it is short: a message is there, lies in place, and the cursor may wait.
 	// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
-	if pos-r.cursorAt < r.step && r.data.Word(pos).Load() == pos^r.nonce {
+	if pos-r.cursorAt < r.near && r.data.Word(pos).Load() == pos^r.nonce {
 		// order: none, the stamp's acquire covers it.
 		w := r.data.Word(pos + 8).Load()
 		n := frameLength(w)
