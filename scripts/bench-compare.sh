@@ -17,6 +17,7 @@ for dir in $(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r -n1 d
 	"$go" test -c -o "$work/new$name.test" "$dir"
 	[ -e "$work/old$name.test" ] && packages+=("$dir")
 done
+[ ${#packages[@]} -gt 0 ] || { echo "bench-compare: no package has benchmarks in both" >&2; exit 1; }
 for ((i = 0; i < count; i++)); do
 	for dir in "${packages[@]}"; do
 		for side in old new; do
