@@ -17,6 +17,8 @@ type Merge struct {
 	started bool
 	last    Event
 	some    bool
+	from    Source // of last
+	line    int
 	broken  []error
 
 	duplicates, outOfOrder uint64
@@ -26,6 +28,7 @@ type Merge struct {
 type head struct {
 	event Event
 	from  int
+	line  int
 }
 
 type heads []*head
@@ -69,6 +72,7 @@ func (m *Merge) Next(e *Event) error {
 	for len(m.heads) > 0 {
 		h := m.heads[0]
 		*e = h.event
+		m.from, m.line = m.sources[h.from], h.line
 		if m.fill(h) {
 			heap.Fix(&m.heads, 0)
 		} else {
@@ -94,6 +98,7 @@ func (m *Merge) fill(h *head) bool {
 	for {
 		err := m.sources[h.from].Next(&h.event)
 		if err == nil {
+			h.line = m.sources[h.from].Line()
 			return true
 		}
 		var row *RowError
@@ -106,6 +111,11 @@ func (m *Merge) fill(h *head) bool {
 		}
 		return false
 	}
+}
+
+// Fault says of the event that Next returned last what is wrong with it, with its file and line.
+func (m *Merge) Fault(err error) *RowError {
+	return &RowError{File: m.from.Name(), Line: m.line, Err: err}
 }
 
 // Counts is the sum over the sources, so far.

@@ -44,6 +44,7 @@ func (l *list) Next(e *Event) error {
 	return nil
 }
 func (l *list) Name() string   { return "list" }
+func (l *list) Line() int      { return int(l.counts.Rows) }
 func (l *list) Counts() Counts { return l.counts }
 func (l *list) Close() error   { return nil }
 
@@ -72,7 +73,20 @@ func TestMergeOrdersByChainBlockAndLogIndex(t *testing.T) {
 		p.events = append(p.events, e)
 	}
 	m := NewMerge(sources, nil)
-	compare(t, mergeAll(t, m), want)
+	var got []Event
+	var e Event
+	seen := map[string]bool{}
+	for m.Next(&e) == nil {
+		got = append(got, e)
+		place := m.Fault(io.EOF)
+		if seen[place.Error()] = true; place.Line < 1 || place.Line > 600 {
+			t.Fatalf("event %d is said to stand at %v", len(got), place)
+		}
+	}
+	if len(seen) < 100 {
+		t.Errorf("600 events stand in %d places", len(seen))
+	}
+	compare(t, got, want)
 	if m.Counts().Rows != 600 || m.Duplicates() != 0 || m.OutOfOrder() != 0 {
 		t.Errorf("%+v, %d duplicates, %d out of order", m.Counts(), m.Duplicates(), m.OutOfOrder())
 	}
@@ -100,8 +114,14 @@ func TestMergeReportsRowsAndGoesOnWhenASourceBreaks(t *testing.T) {
 	rows := open(t, write(t, "5e000000000000000000000000000000000000a1.raw.csv", rawHeader, swapRow(), "nonsense", swapRow()), OpenOptions{Pools: pools})
 	var reported []string
 	m := NewMerge([]Source{broken, rows}, func(e *RowError) { reported = append(reported, e.Error()) })
-	if got := mergeAll(t, m); len(got) != 2 { // the second row says the same as the first
-		t.Errorf("%d events, want 2", len(got))
+	var e Event
+	for _, want := range []RowError{{File: "list", Line: 1}, {File: rows.Name(), Line: 2}} {
+		if err := m.Next(&e); err != nil || m.Fault(nil).Line != want.Line || m.Fault(nil).File != want.File {
+			t.Errorf("an event is said to stand at %s:%d, %v; want %s:%d", m.Fault(nil).File, m.Fault(nil).Line, err, want.File, want.Line)
+		}
+	}
+	if got := mergeAll(t, m); len(got) != 0 { // the second row says the same as the first
+		t.Errorf("%d events more", len(got))
 	}
 	if len(reported) != 1 || !strings.Contains(reported[0], ":3: ") {
 		t.Errorf("reported %q", reported)

@@ -18,6 +18,8 @@ type Source interface {
 	Next(e *Event) error
 	// Name is the file's path, or what the source is.
 	Name() string
+	// Line is the line of the event that came last; 0 where there are no lines.
+	Line() int
 	// Counts says what was read so far.
 	Counts() Counts
 	// Close frees the file.
@@ -200,6 +202,7 @@ func (s *file) refuseLending(topicsColumn int) error {
 }
 
 func (s *file) Name() string   { return s.path }
+func (s *file) Line() int      { return s.lines.line }
 func (s *file) Counts() Counts { return s.counts }
 
 func (s *file) Close() error {

@@ -108,6 +108,9 @@ func SyntheticPools() *Pools {
 // Name is "synthetic" with the seed.
 func (s *Synthetic) Name() string { return fmt.Sprintf("synthetic market %d", s.seed) }
 
+// Line is 0.
+func (s *Synthetic) Line() int { return 0 }
+
 // Counts has one row an event.
 func (s *Synthetic) Counts() Counts { return s.counts }
 
