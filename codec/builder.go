@@ -18,7 +18,8 @@ type Builder struct {
 	err error
 }
 
-// Reset begins a message at the start of buf with header h. Of h, PayloadSize and Checksum are ignored, and a Version of
+// Reset begins a message at the start of buf with header h. Of h, PayloadSize and Checksum are ignored, and a Version
+// of
 // 0 becomes [Version]. The message may use all of len(buf); [Size] tells how much it needs.
 func (b *Builder) Reset(buf []byte, h Header) {
 	if len(buf) < HeaderSize {
@@ -35,7 +36,8 @@ func (b *Builder) Reset(buf []byte, h Header) {
 
 // Reserve adds a TLV of type t and returns the n bytes of its value, to be filled before Finish: they hold whatever the
 // buffer held. Any type may be added, registered or not. Up to MaxStandard bytes it has the standard form, beyond (and
-// for type 255, which is the mark of that form) the extended one. It returns nil, and the Builder keeps the error, when n
+// for type 255, which is the mark of that form) the extended one. It returns nil, and the Builder keeps the error, when
+// n
 // does not fit: [ErrNoRoom], or [ErrTooLarge] if n is negative or more than MaxValue.
 func (b *Builder) Reserve(t Type, n int) []byte {
 	start := b.off + standardHeader

@@ -10,7 +10,8 @@ func Checksum(message []byte) uint32 {
 	return crc32.Update(crc, crc32.IEEETable, message[HeaderSize:])
 }
 
-// HasChecksum reports whether the message carries a checksum. 0 means absent: the old builders' fast path, and so nearly
+// HasChecksum reports whether the message carries a checksum. 0 means absent: the old builders' fast path, and so
+// nearly
 // every message that was ever sent, writes 0.
 func (m Message) HasChecksum() bool { return le.Uint32(m.b[offChecksum:]) != 0 }
 

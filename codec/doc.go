@@ -6,7 +6,8 @@
 //	+--------+---------------------+---------------------+----
 //	0        32
 //
-// A [Builder] writes a message into a caller's bytes; [Parse] views one in place. Neither allocates nor copies more than
+// A [Builder] writes a message into a caller's bytes; [Parse] views one in place. Neither allocates nor copies more
+// than
 // the values themselves. Every struct (Trade, PoolSwap, ...) has the same three methods: Decode reads it from a TLV's
 // value, Encode writes it, AppendTo adds it to the message of a Builder. After a Decode that failed a struct holds
 // neither its old values nor all of the new ones.

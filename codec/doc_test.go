@@ -16,7 +16,8 @@ import (
 
 const formatPage = "../docs/reference/message-format.md"
 
-// The page's tables are made from the registry, the layouts and the comments of the structs' fields. -update writes them.
+// The page's tables are made from the registry, the layouts and the comments of the structs' fields. -update writes
+// them.
 func TestThePageHasTheRegistryAndTheLayouts(t *testing.T) {
 	page, err := os.ReadFile(formatPage)
 	if err != nil {

@@ -2,7 +2,8 @@ package codec
 
 import "strconv"
 
-// Domain is the domain byte of a header. The constants have the values that the old builders wrote (counted from 0); the
+// Domain is the domain byte of a header. The constants have the values that the old builders wrote (counted from 0);
+// the
 // old relays compared them with values counted from 1, see [Numbering].
 type Domain uint8
 

@@ -14,7 +14,8 @@ type OrderRequest struct {
 	Quantity   int64  // 1e-8 of the asset
 }
 
-// Decode reads s from a value of type TypeOrderRequest, of exactly OrderRequestSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeOrderRequest, of exactly OrderRequestSize bytes, or returns an [ErrSize]. It
+// copies all it keeps.
 func (s *OrderRequest) Decode(p []byte) error {
 	if len(p) != OrderRequestSize {
 		return sizeFault(TypeOrderRequest, len(p), OrderRequestSize)
@@ -51,7 +52,8 @@ type OrderStatus struct {
 	Remaining int64 // 1e-8 of the asset
 }
 
-// Decode reads s from a value of type TypeOrderStatus, of exactly OrderStatusSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeOrderStatus, of exactly OrderStatusSize bytes, or returns an [ErrSize]. It
+// copies all it keeps.
 func (s *OrderStatus) Decode(p []byte) error {
 	if len(p) != OrderStatusSize {
 		return sizeFault(TypeOrderStatus, len(p), OrderStatusSize)

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Field is one field of a value, for printing. Its Value is a uint64 or int64; a string for what is longer than 64 bits
+// A Field is one field of a value, for printing. Its Value is a uint64 or int64; a string for what is longer than 64
+// bits
 // (in decimal), addresses (0x and hexadecimal), other bytes (hexadecimal) and text; or a list: []Fields or []string.
 type Field struct {
 	Name  string // snake_case, stable
@@ -22,10 +23,12 @@ type Field struct {
 // Fields are the fields of one value, in the order of their places in it.
 type Fields []Field
 
-// FieldsOf reads the fields of a value of type t by the registry: nil for a type that has no struct. It is for tools: it
+// FieldsOf reads the fields of a value of type t by the registry: nil for a type that has no struct. It is for tools:
+// it
 // allocates, where the structs' Decode does not. The errors are those of Decode.
 //
-// It does not know types 200-254 of messages that have a namespace of their own, such as the bus's control messages, from
+// It does not know types 200-254 of messages that have a namespace of their own, such as the bus's control messages,
+// from
 // those of the registry.
 func FieldsOf(t Type, value []byte) (Fields, error) {
 	if layouts[t] == nil {

@@ -53,7 +53,8 @@ type Header struct {
 }
 
 // ParseHeader reads the header at the start of b, which may be followed by anything. It checks the length and the magic
-// and nothing else: the other fields are the sender's, and the payload need not be there yet. It does not allocate unless
+// and nothing else: the other fields are the sender's, and the payload need not be there yet. It does not allocate
+// unless
 // it fails, with [ErrShort] or [ErrMagic].
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize {

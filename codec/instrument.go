@@ -69,7 +69,8 @@ func TokenAsset(token Address) uint64 {
 	return id
 }
 
-// PoolAsset is the asset id of a pool of two tokens, whose asset ids may come in any order. An LP token has its pool's id.
+// PoolAsset is the asset id of a pool of two tokens, whose asset ids may come in any order. An LP token has its pool's
+// id.
 func PoolAsset(a, b uint64) uint64 { return min(a, b)*31 + max(a, b) }
 
 // PoolAsset3 is the asset id of a pool of three tokens, in any order. Its Instrument has Reserved 1.
@@ -115,7 +116,8 @@ var venueNames = map[Venue]string{
 	65000: "TestVenue", 65001: "MockExchange",
 }
 
-// String returns the venue's name, or its number if it has none. It does not know the other numbering that the old topic
+// String returns the venue's name, or its number if it has none. It does not know the other numbering that the old
+// topic
 // code used for chains (201 Polygon, 202 BSC, 203 Arbitrum).
 func (v Venue) String() string {
 	if name, ok := venueNames[v]; ok {
@@ -145,7 +147,8 @@ var assetTypeNames = map[AssetType]string{
 	200: "StructuredNote", 201: "ConvertibleBond", 250: "Test", 251: "Mock",
 }
 
-// String returns the asset type's name, or its number if it has none. The old topic code numbered some of them otherwise
+// String returns the asset type's name, or its number if it has none. The old topic code numbered some of them
+// otherwise
 // (4 Currency, 5 Commodity, 52 StableCoin, 53 Wrapped, 54 NFT, 103 Governance).
 func (a AssetType) String() string {
 	if name, ok := assetTypeNames[a]; ok {

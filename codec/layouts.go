@@ -8,7 +8,8 @@ type fieldLayout struct {
 }
 
 // layouts describes every value that has fields, for those who print messages and for the tests, which hold Decode and
-// Encode to it. What lies between the fields is padding. Where the pools' and exchanges' fields are named differently for
+// Encode to it. What lies between the fields is padding. Where the pools' and exchanges' fields are named differently
+// for
 // the same thing, the names are the old ones. Part of the format.
 var layouts = [256][]fieldLayout{
 	TypeTrade: {

@@ -26,7 +26,8 @@ type Trade struct {
 	Side                 Side
 }
 
-// Decode reads s from a value of type TypeTrade, of exactly TradeSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeTrade, of exactly TradeSize bytes, or returns an [ErrSize]. It copies all it
+// keeps.
 func (s *Trade) Decode(p []byte) error {
 	if len(p) != TradeSize {
 		return sizeFault(TypeTrade, len(p), TradeSize)
@@ -74,7 +75,8 @@ type Quote struct {
 	QuoteTimestampNs uint64 // nanoseconds since the Unix epoch
 }
 
-// Decode reads s from a value of type TypeQuote, of QuoteSize or QuoteSizeShort bytes, or returns an [ErrSize]. It copies
+// Decode reads s from a value of type TypeQuote, of QuoteSize or QuoteSizeShort bytes, or returns an [ErrSize]. It
+// copies
 // all it keeps.
 func (s *Quote) Decode(p []byte) error { return s.decode(TypeQuote, p) }
 
@@ -95,7 +97,8 @@ func (s *Quote) decode(t Type, p []byte) error {
 	return nil
 }
 
-// Encode writes s to the first QuoteSize bytes of dst, the padding at their end as zeros. If dst is shorter it writes the
+// Encode writes s to the first QuoteSize bytes of dst, the padding at their end as zeros. If dst is shorter it writes
+// the
 // QuoteSizeShort bytes before the padding, and it panics if dst is shorter than that.
 func (s *Quote) Encode(dst []byte) {
 	d := (*[QuoteSizeShort]byte)(dst)
@@ -147,7 +150,8 @@ type GasPrice struct {
 	Reserved        uint16
 }
 
-// Decode reads s from a value of type TypeGasPrice, of exactly GasPriceSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeGasPrice, of exactly GasPriceSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *GasPrice) Decode(p []byte) error {
 	if len(p) != GasPriceSize {
 		return sizeFault(TypeGasPrice, len(p), GasPriceSize)
@@ -217,7 +221,8 @@ const (
 const _ uint = OrderBookSize - (offAsks + orderSideSize)
 const _ uint = (offAsks + orderSideSize) - OrderBookSize
 
-// Decode reads s from a value of type TypeOrderBook, of exactly OrderBookSize bytes. It copies all it keeps, levels beyond
+// Decode reads s from a value of type TypeOrderBook, of exactly OrderBookSize bytes. It copies all it keeps, levels
+// beyond
 // the count too. It returns an [ErrSize], or an [ErrCount] if a side counts more levels than it has.
 func (s *OrderBook) Decode(p []byte) error {
 	if len(p) != OrderBookSize {

@@ -3,7 +3,8 @@ package codec
 import "iter"
 
 // A Message is a view of one whole message in somebody else's bytes. It copies nothing: it, and every value that comes
-// out of it, lives as long as those bytes do and stay unchanged. The zero Message is not valid. Any number of goroutines
+// out of it, lives as long as those bytes do and stay unchanged. The zero Message is not valid. Any number of
+// goroutines
 // may read one.
 type Message struct {
 	b []byte // header and payload, checked by Parse

@@ -16,7 +16,8 @@ const (
 )
 
 // PoolSwap is one swap in a pool (type 11). Its place on the chain is in an [EventPosition] beside it.
-// Of old senders: the Polygon collector wrote the price into LiquidityAfter too, the event collector exchanged the two and
+// Of old senders: the Polygon collector wrote the price into LiquidityAfter too, the event collector exchanged the two
+// and
 // always gave token 0 as TokenInAddr, and all cut the price to 128 bits.
 type PoolSwap struct {
 	AmountIn          Uint128 // in the token's smallest unit
@@ -34,7 +35,8 @@ type PoolSwap struct {
 	SqrtPriceX96After Uint256 // all 160 bits; 0 for V2
 }
 
-// Decode reads s from a value of type TypePoolSwap, of exactly PoolSwapSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypePoolSwap, of exactly PoolSwapSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *PoolSwap) Decode(p []byte) error {
 	if len(p) != PoolSwapSize {
 		return sizeFault(TypePoolSwap, len(p), PoolSwapSize)
@@ -99,7 +101,8 @@ type PoolMint struct {
 	Token1Addr     Address
 }
 
-// Decode reads s from a value of type TypePoolMint, of exactly PoolMintSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypePoolMint, of exactly PoolMintSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *PoolMint) Decode(p []byte) error { return s.decode(TypePoolMint, p) }
 
 func (s *PoolMint) decode(t Type, p []byte) error {
@@ -179,7 +182,8 @@ type PoolSync struct {
 	Token1Addr     Address
 }
 
-// Decode reads s from a value of type TypePoolSync, of exactly PoolSyncSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypePoolSync, of exactly PoolSyncSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *PoolSync) Decode(p []byte) error {
 	if len(p) != PoolSyncSize {
 		return sizeFault(TypePoolSync, len(p), PoolSyncSize)
@@ -240,7 +244,8 @@ type PoolState struct {
 	Token1Addr     Address
 }
 
-// Decode reads s from a value of type TypePoolState, of exactly PoolStateSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypePoolState, of exactly PoolStateSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *PoolState) Decode(p []byte) error {
 	if len(p) != PoolStateSize {
 		return sizeFault(TypePoolState, len(p), PoolStateSize)
@@ -302,7 +307,8 @@ type PoolTick struct {
 	PoolAddress  Address
 }
 
-// Decode reads s from a value of type TypePoolTick, of exactly PoolTickSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypePoolTick, of exactly PoolTickSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *PoolTick) Decode(p []byte) error {
 	if len(p) != PoolTickSize {
 		return sizeFault(TypePoolTick, len(p), PoolTickSize)
@@ -345,7 +351,8 @@ type PoolLiquidity struct {
 	Venue       Venue
 }
 
-// Decode reads s from a value of type TypePoolLiquidity, of exactly PoolLiquiditySize bytes. It copies all it keeps, reserves
+// Decode reads s from a value of type TypePoolLiquidity, of exactly PoolLiquiditySize bytes. It copies all it keeps,
+// reserves
 // beyond the count too. It returns an [ErrSize], or an [ErrCount] if it counts more reserves than there is room for.
 func (s *PoolLiquidity) Decode(p []byte) error {
 	if len(p) != PoolLiquiditySize {

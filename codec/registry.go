@@ -21,7 +21,8 @@ func (c Class) String() string {
 }
 
 // TypeInfo is what the registry knows of a type. Min and Max are the lengths in bytes that the old registry declared;
-// they contradict the structs that the old programs sent for types 2, 11, 12, 13, 16, 17 and 41. StructSize is what this
+// they contradict the structs that the old programs sent for types 2, 11, 12, 13, 16, 17 and 41. StructSize is what
+// this
 // package encodes and decodes, and the only one that the lenient [Rules] check.
 type TypeInfo struct {
 	Type       Type
@@ -55,7 +56,8 @@ const (
 )
 
 // Admits reports whether type t may travel in domain d. StateInvalidation is a system type that travels with market
-// data, and RecoveryRequest travels in the domain that it asks about; both are admitted there. Types that belong nowhere
+// data, and RecoveryRequest travels in the domain that it asks about; both are admitted there. Types that belong
+// nowhere
 // (0, 120-255) are admitted everywhere.
 func (r Domains) Admits(t Type, d Domain) bool {
 	switch {

@@ -1,8 +1,14 @@
 package codec
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
 
-// Rules say what a message must be like. The zero value is the lenient set: whatever any of the old programs sent passes,
+// Rules say what a message must be like. The zero value is the lenient set: whatever any of the old programs sent
+// passes,
 // as far as its own struct can be read. Each field narrows that; where the old programs contradicted each other, the
 // field's values are the contradicting rules. Rules that the old system had as one set are in [RulesFor].
 type Rules struct {
@@ -46,6 +52,29 @@ const (
 	ChecksumSkip
 )
 
+var checksumRuleNames = [...]string{"present", "require", "skip"}
+
+// String returns the rule's name in the configuration: "present", "require" or "skip".
+func (c ChecksumRule) String() string {
+	if int(c) < len(checksumRuleNames) {
+		return checksumRuleNames[c]
+	}
+	return strconv.Itoa(int(c))
+}
+
+// UnmarshalText reads the rule's name; "" is "present".
+func (c *ChecksumRule) UnmarshalText(text []byte) error {
+	i := slices.Index(checksumRuleNames[:], string(text))
+	if len(text) == 0 {
+		i = 0
+	}
+	if i < 0 {
+		return fmt.Errorf("checksum %q: want present, require or skip", text)
+	}
+	*c = ChecksumRule(i)
+	return nil
+}
+
 // SizeRule is what the lengths of values are compared with. Types without a name are of any length.
 type SizeRule uint8
 
@@ -78,7 +107,8 @@ const (
 	ProfileDevelopment
 )
 
-// RulesFor returns the profile's rules for a domain. docs/reference/message-format.md has them as a table, and says what
+// RulesFor returns the profile's rules for a domain. docs/reference/message-format.md has them as a table, and says
+// what
 // of the old validators is left out because no message could pass it.
 func RulesFor(p Profile, d Domain) Rules {
 	switch p {

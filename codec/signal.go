@@ -33,7 +33,8 @@ type ArbitrageSignal struct {
 	TimestampNs          uint64 // nanoseconds since the Unix epoch
 }
 
-// Decode reads s from a value of type TypeArbitrageSignal, of exactly ArbitrageSignalSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeArbitrageSignal, of exactly ArbitrageSignalSize bytes, or returns an
+// [ErrSize]. It copies all it keeps.
 func (s *ArbitrageSignal) Decode(p []byte) error {
 	if len(p) != ArbitrageSignalSize {
 		return sizeFault(TypeArbitrageSignal, len(p), ArbitrageSignalSize)
@@ -98,14 +99,16 @@ func (s *ArbitrageSignal) AppendTo(b *Builder) {
 	}
 }
 
-// SignalIdentity names a signal (type 20). Two other layouts were written under this type, of 13 or more and of 20 bytes;
+// SignalIdentity names a signal (type 20). Two other layouts were written under this type, of 13 or more and of 20
+// bytes;
 // this one is the only one of the registered length.
 type SignalIdentity struct {
 	SignalID   uint64
 	Confidence uint64
 }
 
-// Decode reads s from a value of type TypeSignalIdentity, of exactly SignalIdentitySize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeSignalIdentity, of exactly SignalIdentitySize bytes, or returns an [ErrSize].
+// It copies all it keeps.
 func (s *SignalIdentity) Decode(p []byte) error {
 	if len(p) != SignalIdentitySize {
 		return sizeFault(TypeSignalIdentity, len(p), SignalIdentitySize)

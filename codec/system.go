@@ -21,7 +21,8 @@ type Heartbeat struct {
 	UptimeS uint64
 }
 
-// Decode reads s from a value of type TypeHeartbeat, of exactly HeartbeatSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeHeartbeat, of exactly HeartbeatSize bytes, or returns an [ErrSize]. It copies
+// all it keeps.
 func (s *Heartbeat) Decode(p []byte) error {
 	if len(p) != HeartbeatSize {
 		return sizeFault(TypeHeartbeat, len(p), HeartbeatSize)
@@ -61,7 +62,8 @@ type SystemHealth struct {
 	Reserved             [20]byte
 }
 
-// Decode reads s from a value of type TypeSystemHealth, of exactly SystemHealthSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeSystemHealth, of exactly SystemHealthSize bytes, or returns an [ErrSize]. It
+// copies all it keeps.
 func (s *SystemHealth) Decode(p []byte) error {
 	if len(p) != SystemHealthSize {
 		return sizeFault(TypeSystemHealth, len(p), SystemHealthSize)
@@ -115,7 +117,8 @@ type TraceContext struct {
 	TraceID            [8]byte
 }
 
-// Decode reads s from a value of type TypeTraceContext, of exactly TraceContextSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeTraceContext, of exactly TraceContextSize bytes, or returns an [ErrSize]. It
+// copies all it keeps.
 func (s *TraceContext) Decode(p []byte) error {
 	if len(p) != TraceContextSize {
 		return sizeFault(TypeTraceContext, len(p), TraceContextSize)
@@ -151,7 +154,8 @@ func (s *TraceContext) AppendTo(b *Builder) {
 	}
 }
 
-// RecoveryRequest asks for what was missed (type 110), in the domain where it was missed. None of the old relays answered.
+// RecoveryRequest asks for what was missed (type 110), in the domain where it was missed. None of the old relays
+// answered.
 type RecoveryRequest struct {
 	LastSequence    uint64 // the last one received
 	CurrentSequence uint64 // the one that showed the gap
@@ -159,7 +163,8 @@ type RecoveryRequest struct {
 	RequestType     uint32 // 1 retransmit, 2 snapshot
 }
 
-// Decode reads s from a value of type TypeRecoveryRequest, of exactly RecoveryRequestSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeRecoveryRequest, of exactly RecoveryRequestSize bytes, or returns an
+// [ErrSize]. It copies all it keeps.
 func (s *RecoveryRequest) Decode(p []byte) error {
 	if len(p) != RecoveryRequestSize {
 		return sizeFault(TypeRecoveryRequest, len(p), RecoveryRequestSize)
@@ -188,7 +193,8 @@ func (s *RecoveryRequest) AppendTo(b *Builder) {
 	}
 }
 
-// EventPosition is the place of an event on its chain (vendor type 205). Adapters add it after the value it belongs to, such
+// EventPosition is the place of an event on its chain (vendor type 205). Adapters add it after the value it belongs to,
+// such
 // as a PoolSwap, which has no log index of its own.
 type EventPosition struct {
 	BlockNumber uint64
@@ -197,7 +203,8 @@ type EventPosition struct {
 	LogIndex    uint32 // of the event in its block
 }
 
-// Decode reads s from a value of type TypeEventPosition, of exactly EventPositionSize bytes, or returns an [ErrSize]. It copies all it keeps.
+// Decode reads s from a value of type TypeEventPosition, of exactly EventPositionSize bytes, or returns an [ErrSize].
+// It copies all it keeps.
 func (s *EventPosition) Decode(p []byte) error {
 	if len(p) != EventPositionSize {
 		return sizeFault(TypeEventPosition, len(p), EventPositionSize)
@@ -238,7 +245,8 @@ type StateInvalidation struct {
 	Reason      StateInvalidationReason
 }
 
-// Decode reads s from a value of type TypeStateInvalidation, of exactly StateInvalidationSize bytes. It copies all it keeps,
+// Decode reads s from a value of type TypeStateInvalidation, of exactly StateInvalidationSize bytes. It copies all it
+// keeps,
 // instruments beyond the count too. It returns an [ErrSize], or an [ErrCount] if it counts more than there is room for.
 func (s *StateInvalidation) Decode(p []byte) error {
 	if len(p) != StateInvalidationSize {
@@ -325,7 +333,8 @@ func (s *StateInvalidationReason) AppendTo(b *Builder) {
 	}
 }
 
-// Snapshot is a saved state (type 101): a header of SnapshotHeaderSize bytes and a body, which is JSON unless compressed.
+// Snapshot is a saved state (type 101): a header of SnapshotHeaderSize bytes and a body, which is JSON unless
+// compressed.
 // The old sender was disabled; only its format is left.
 type Snapshot struct {
 	Sequence         uint64

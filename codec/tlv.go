@@ -33,7 +33,8 @@ type Cursor struct {
 	off int // of the TLV after the current one
 }
 
-// Walk begins at the first TLV of payload, the bytes after a message's header. Unlike those of a [Message] they have not
+// Walk begins at the first TLV of payload, the bytes after a message's header. Unlike those of a [Message] they have
+// not
 // been checked: Next ends at the first fault, and Err tells.
 func Walk(payload []byte) Cursor { return Cursor{buf: payload} }
 
@@ -79,7 +80,8 @@ func (c *Cursor) Err() error {
 	return framingFault(c.buf, c.off, 0)
 }
 
-// extended returns what the extended TLV at the start of p holds: its type, and where its value begins and ends. The end
+// extended returns what the extended TLV at the start of p holds: its type, and where its value begins and ends. The
+// end
 // is beyond p where the TLV is broken.
 //
 //go:noinline
@@ -134,7 +136,8 @@ func TLVSize(n int) int {
 	return standardHeader + n
 }
 
-// Size is the size in bytes of a message with one TLV for each of the given value lengths: what to claim before building
+// Size is the size in bytes of a message with one TLV for each of the given value lengths: what to claim before
+// building
 // it, as in Size(TradeSize, EventPositionSize).
 func Size(values ...int) int {
 	n := HeaderSize

@@ -6,7 +6,8 @@ import "strconv"
 type Type uint8
 
 // The types that have a name. 33-39, 50-59, 73-79, 91-99, 109 and 113-119 were reserved, 120-199 never given out, and
-// 206-249 and 251-254 are free for vendors. Messages with a purpose of their own, such as the bus's control messages, use
+// 206-249 and 251-254 are free for vendors. Messages with a purpose of their own, such as the bus's control messages,
+// use
 // 200-254 in a namespace of their own.
 const (
 	// Market data.

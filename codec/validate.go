@@ -6,7 +6,8 @@ import (
 )
 
 // Check reports the first rule that the message breaks, or nil. It keeps no state, so that it looks neither at the time
-// nor at the sequence; a [Validator] does. It does not allocate unless it fails. The errors are [ErrTooLarge], [ErrDomain],
+// nor at the sequence; a [Validator] does. It does not allocate unless it fails. The errors are [ErrTooLarge],
+// [ErrDomain],
 // [ErrSource], [ErrChecksum], [ErrType], [ErrSize], [ErrCount] and [ErrValue], in a [FormatError].
 func (r *Rules) Check(m Message) error {
 	if err := r.checkHeader(m); err != nil {

@@ -259,3 +259,19 @@ func TestAValidatorCountsSequences(t *testing.T) {
 		}
 	}
 }
+
+func TestChecksumRulesHaveNames(t *testing.T) {
+	for _, want := range []ChecksumRule{ChecksumPresent, ChecksumRequire, ChecksumSkip} {
+		var got ChecksumRule
+		if err := got.UnmarshalText([]byte(want.String())); err != nil || got != want {
+			t.Errorf("%v: %v, %v", want, got, err)
+		}
+	}
+	c := ChecksumSkip
+	if err := c.UnmarshalText(nil); err != nil || c != ChecksumPresent {
+		t.Errorf("no name: %v, %v", c, err)
+	}
+	if err := c.UnmarshalText([]byte("maybe")); err == nil || ChecksumRule(9).String() != "9" {
+		t.Errorf("another name: %v", err)
+	}
+}

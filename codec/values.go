@@ -75,7 +75,8 @@ func (a Address) String() string {
 	return string(b[:])
 }
 
-// getAddress and putAddress move an address, the latter with its 12 bytes of padding, in words that do not overlap: what the
+// getAddress and putAddress move an address, the latter with its 12 bytes of padding, in words that do not overlap:
+// what the
 // compiler makes of an array of 20 bytes are two overlapping stores, and a load soon after has to wait for both.
 func getAddress(a *Address, b []byte) {
 	s := (*[20]byte)(b)
