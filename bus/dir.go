@@ -1,0 +1,188 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/shmring"
+	"golang.org/x/sys/unix"
+)
+
+// OpenDir opens a bus by its directory, without a broker: for tests, tools, and programs of one user. The directory must be
+// there, belong to this user (root may use anybody's), and be writable by nobody else. Topics are attached to as the owner of
+// their files, whatever their lists of rights say. While a live broker holds the directory, creating and deleting topics is
+// its own and returns [ErrInUse]; all else works beside it.
+func OpenDir(dir string, o Options) (*Conn, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return nil, fmt.Errorf("open bus directory: %w", &fs.PathError{Op: "lstat", Path: dir, Err: err})
+	}
+	euid := uint32(os.Geteuid())
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return nil, fmt.Errorf("open bus directory %s: %w: it is not a directory", dir, ErrPermission)
+	case st.Uid != euid && euid != 0:
+		return nil, fmt.Errorf("open bus directory %s: %w: it belongs to user %d, this is %d", dir, ErrPermission, st.Uid, euid)
+	case st.Mode&0o022 != 0:
+		return nil, fmt.Errorf("open bus directory %s: %w: mode %#o lets others write to it, want 0700", dir, ErrPermission, st.Mode&0o777)
+	}
+	return &Conn{options: o.withDefaults(), backend: &directory{path: dir}}, nil
+}
+
+// directory hands out the topics in a directory: it grants slots to this process itself.
+type directory struct {
+	path  string
+	rings rings
+}
+
+// ring returns the mapping of a topic with an access.
+func (d *directory) ring(name string, access shmring.Access) (*shmring.Ring, error) {
+	path := filepath.Join(d.path, name)
+	file, err := statFile(filepath.Join(path, "ring"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoTopic
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.rings.get(ringKey{name, access}, file, func() (*shmring.Ring, error) { return shmring.Open(path, access) })
+}
+
+// fileID names a file as long as it is there.
+type fileID struct{ device, inode uint64 }
+
+func statFile(path string) (fileID, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return fileID{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return fileID{st.Dev, st.Ino}, nil
+}
+
+// attach maps a topic with the least access that is enough, and has grant draw a slot through a mapping that may.
+func (d *directory) attach(name string, access shmring.Access, grant func(*shmring.Ring, topic.Config) (shmring.Grant, error)) (attachment, error) {
+	a := attachment{grant: shmring.Grant{Lock: -1}}
+	var err error
+	if a.ring, err = d.ring(name, access); err != nil {
+		return a, err
+	}
+	raw, err := a.ring.Config()
+	if err != nil {
+		return a, err
+	}
+	if a.config, err = decodeConfig(name, raw); err != nil || grant == nil {
+		return a, err
+	}
+	owner, err := d.ring(name, shmring.Own)
+	if err != nil {
+		return a, err
+	}
+	a.grant, err = grant(owner, a.config)
+	a.slot.give = d.rings.sweep
+	return a, err
+}
+
+func (d *directory) producer(_ context.Context, name string) (attachment, error) {
+	return d.attach(name, shmring.Produce, func(r *shmring.Ring, _ topic.Config) (shmring.Grant, error) {
+		return r.GrantProducer(uint32(os.Geteuid()))
+	})
+}
+
+func (d *directory) consumer(_ context.Context, name string, o subscribeOptions) (attachment, error) {
+	return d.attach(name, shmring.Consume, func(r *shmring.Ring, c topic.Config) (shmring.Grant, error) {
+		return r.GrantConsumer(o.policy(c))
+	})
+}
+
+func (d *directory) inspector(_ context.Context, name string) (attachment, error) {
+	return d.attach(name, shmring.Inspect, nil)
+}
+
+// lock keeps brokers away for a moment, or finds one. Several openers may hold it at once.
+func (d *directory) lock() (unlock func(), err error) {
+	path := filepath.Join(d.path, ".lock")
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: a broker has the directory %s and makes and deletes its topics", ErrInUse, d.path)
+		}
+		return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
+	}
+	return func() { unix.Close(fd) }, nil // closing unlocks: nobody else has the description
+}
+
+func (d *directory) create(_ context.Context, c topic.Config) error {
+	unlock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	o, err := ringOptions(c)
+	if err != nil {
+		return err
+	}
+	ring, err := shmring.Create(d.path, c.Name, o)
+	if err != nil {
+		return err
+	}
+	return ring.Close()
+}
+
+// ringOptions are the ring of a topic, whose configuration has its defaults.
+func ringOptions(c topic.Config) (shmring.Options, error) {
+	raw, err := json.Marshal(c)
+	return shmring.Options{
+		Kind: shmring.Kind(c.Kind), Routing: uint8(c.Routing), Sleep: uint8(c.Sleep),
+		Capacity: uint64(c.Size), MaxFrame: uint64(c.MaxFrame), MaxClaim: uint64(c.MaxClaim),
+		Producers: c.Producers, Consumers: c.Consumers, Groups: c.Groups, Config: raw,
+	}, err
+}
+
+func (d *directory) remove(_ context.Context, name string) error {
+	unlock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ring, err := d.ring(name, shmring.Own)
+	if err != nil {
+		return err
+	}
+	if err := ring.MarkClosing(); err != nil {
+		return err
+	}
+	defer d.rings.sweep()
+	// Out of the way first, so that a topic of the same name can be made while the files go.
+	gone, err := os.MkdirTemp(d.path, ".gone-"+name+"-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(filepath.Join(d.path, name), gone), os.RemoveAll(gone))
+}
+
+func (d *directory) close() error { return d.rings.close() }
+
+// names lists what may be topics.
+func (d *directory) names() ([]string, error) {
+	entries, err := os.ReadDir(d.path) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && topic.CheckName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,51 @@
+package bus
+
+import (
+	"errors"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// What can go wrong, to be tested with errors.Is; the errors that carry them name what was wrong with which value. They mean
+// the same whether the broker said so or this process found out.
+var (
+	// ErrBackPressure says that a slow subscriber, or another publisher's open claim, leaves no room for the message now.
+	ErrBackPressure = shmring.ErrBackPressure
+	// ErrTooLarge says that a message is empty or longer than the topic's max_frame, or that a batch is too long.
+	ErrTooLarge = shmring.ErrTooLarge
+	// ErrClosed says that the handle or the connection was closed, or the topic deleted.
+	ErrClosed = shmring.ErrClosed
+	// ErrEvicted says that the subscription was evicted.
+	ErrEvicted = shmring.ErrEvicted
+	// ErrLapped says that messages were overwritten before the subscription came to them; [LappedError] tells how much.
+	ErrLapped = shmring.ErrLapped
+	// ErrInUse says that a single-producer topic has a publisher, that a single-gate topic has a reliable subscription, or
+	// that a live broker has the directory.
+	ErrInUse = shmring.ErrInUse
+	// ErrLimit says that a limit is reached; the error names it.
+	ErrLimit = shmring.ErrLimit
+	// ErrExists says that there is a topic of this name.
+	ErrExists = shmring.ErrExists
+	// ErrNoSpace says that the file system or a memory limit lacks room for a topic.
+	ErrNoSpace = shmring.ErrNoSpace
+	// ErrPosition says that a position asked for is not a message's, or was overwritten.
+	ErrPosition = shmring.ErrPosition
+	// ErrPermission says that the topic's lists, or the files' owners and modes, do not let this user in.
+	ErrPermission = shmring.ErrPermission
+	// ErrCorrupt says that a topic's files hold what no publisher or subscriber writes.
+	ErrCorrupt = shmring.ErrCorrupt
+	// ErrVersion says that the broker, or a topic's files, have another version than this library.
+	ErrVersion = shmring.ErrVersion
+
+	// ErrNoTopic says that there is no topic of this name.
+	ErrNoTopic = errors.New("no such topic")
+	// ErrNoBroker says that no broker answers: there is none at the socket, or it went away. Handles that are open go on.
+	ErrNoBroker = errors.New("no broker")
+	// ErrRefused says that a message holds what the topic does not take: it is no TLV message, has a type that is not among
+	// the topic's tlv_types, or lacks the checksum that it requires.
+	ErrRefused = errors.New("refused by the topic")
+)
+
+// LappedError says which part of the ring a subscription missed, in bytes of the ring: Missed() of them, headers and
+// padding included, from position From up to To, where it goes on.
+type LappedError = shmring.LappedError

@@ -1,0 +1,91 @@
+package bus
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+	"golang.org/x/sys/unix"
+)
+
+// An IdleStrategy says what a goroutine does between two looks that found nothing. It belongs to one handle: its methods are
+// called by the handle's goroutine alone. Idle must come back within a few milliseconds, since the context of a wait is
+// looked at between two calls.
+type IdleStrategy interface {
+	Idle()  // nothing was there
+	Reset() // something was: the next wait begins anew
+}
+
+// BusySpin looks again at once: the quickest answer, for a core of its own per waiting goroutine.
+type BusySpin struct{}
+
+// Idle executes one PAUSE.
+func (BusySpin) Idle() { shmring.Pause(1) }
+
+// Reset does nothing.
+func (BusySpin) Reset() {}
+
+// Yield lets the process's other goroutines run between two looks. It keeps a core busy when there are none.
+type Yield struct{}
+
+// Idle calls runtime.Gosched.
+func (Yield) Idle() { runtime.Gosched() }
+
+// Reset does nothing.
+func (Yield) Reset() {}
+
+// Defaults of [Backoff], from docs/performance.md.
+const (
+	DefaultSpins    = 200
+	DefaultYields   = 50
+	DefaultMaxSleep = 200 * time.Microsecond
+)
+
+// Backoff spins, then yields, then sleeps, longer each time. It is the default of every handle. The zero value has the
+// defaults; a negative number of Spins or Yields means none.
+type Backoff struct {
+	Spins  int           // looks with a PAUSE between them; 0 means DefaultSpins
+	Yields int           // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
+	Max    time.Duration // the longest sleep; 0 means DefaultMaxSleep; the first is 1 us, and each is twice the one before
+
+	round int
+	sleep time.Duration
+}
+
+// Idle does the next step.
+func (b *Backoff) Idle() {
+	spins, yields := orDefault(b.Spins, DefaultSpins), orDefault(b.Yields, DefaultYields)
+	b.round++
+	switch {
+	case b.round <= spins:
+		shmring.Pause(1)
+	case b.round <= spins+yields:
+		runtime.Gosched()
+	default:
+		limit := b.Max
+		if limit <= 0 {
+			limit = DefaultMaxSleep
+		}
+		b.sleep = min(max(2*b.sleep, time.Microsecond), limit)
+		nap(b.sleep)
+	}
+}
+
+// Reset begins with spinning again.
+func (b *Backoff) Reset() { b.round, b.sleep = 0, 0 }
+
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return max(n, 0)
+}
+
+// nap sleeps in the kernel. time.Sleep would take a millisecond in a process that has nothing else to do: the runtime then
+// waits in epoll, which counts in milliseconds (go1.26 runtime/netpoll_epoll.go, netpoll); nanosleep(2) takes d and the thread's
+// timer slack, 50 us. The runtime gives the processor to another goroutine meanwhile.
+func nap(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	// An interruption by a signal ends the nap early, and the caller looks once more: no harm.
+	_ = unix.Nanosleep(&ts, nil)
+}

@@ -1,0 +1,161 @@
+package bus
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// Options are a connection's. The zero value is good.
+type Options struct {
+	// Name is what people read where clients and handles are listed; 32 bytes of it are kept. Default: the program's name.
+	Name string
+
+	// Socket is the path of the broker's socket, for [Dial]. Default: $MYC_SOCKET, else /run/myc/broker.sock if it is there or
+	// the process is root's, else myc/broker.sock in $XDG_RUNTIME_DIR (/run/user/UID where that is not set).
+	Socket string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name = filepath.Base(os.Args[0])
+	}
+	if o.Socket == "" {
+		o.Socket = defaultSocket()
+	}
+	return o
+}
+
+func defaultSocket() string {
+	const system = "/run/myc/broker.sock"
+	if path := os.Getenv("MYC_SOCKET"); path != "" {
+		return path
+	}
+	if _, err := os.Stat(system); err == nil || os.Getuid() == 0 {
+		return system
+	}
+	run := os.Getenv("XDG_RUNTIME_DIR")
+	if run == "" {
+		run = filepath.Join("/run/user", strconv.Itoa(os.Getuid()))
+	}
+	return filepath.Join(run, "myc", "broker.sock")
+}
+
+// SubscribeOption is one choice of a subscription: [From], [Slow], [Lossy], [Credit], [Patience], [Idle], [Fanout].
+type SubscribeOption func(*subscribeOptions)
+
+type subscribeOptions struct {
+	start    Start
+	slow     shmring.Slow // 0: the topic's
+	credit   uint64       // 0: the topic's
+	patience time.Duration
+	fanout   bool
+	idle     IdleStrategy
+	fault    error // of an option; told by Subscribe
+}
+
+// Start is where in the ring a subscription begins, for [From]. The zero value is [Newest].
+type Start struct{ from shmring.From }
+
+var (
+	// Newest begins with the next message to be published. It is the default.
+	Newest = Start{shmring.Newest()}
+	// Oldest begins with the oldest message that is still safe from being overwritten: about three quarters of the ring lie
+	// before the newest. What was overwritten before is not told about.
+	Oldest = Start{shmring.Oldest()}
+)
+
+// Position begins with the message at position p, as [Message.Position] told it; Subscribe returns [ErrPosition] if there is
+// none any more, or never was.
+func Position(p uint64) Start { return Start{shmring.At(p)} }
+
+// From says where the subscription begins: [Newest], [Oldest] or a [Position].
+func From(start Start) SubscribeOption { return func(o *subscribeOptions) { o.start = start } }
+
+// What happens to a subscription that holds publishers up, for [Slow].
+const (
+	// Block lets publishers wait for the subscription as long as its process lives. Its messages are lent in the ring itself.
+	Block = topic.Block
+	// Drop lets the subscription go on without holding them up after its patience; what it misses it is told ([LappedError]).
+	Drop = topic.Drop
+	// Evict ends the subscription after its patience ([ErrEvicted]).
+	Evict = topic.Evict
+)
+
+// Slow says what happens if the subscription holds publishers up; the default is the topic's. Block needs the right to,
+// which the topic's blockers have. (In this version nobody decides yet: Drop and Evict subscriptions hold publishers up as
+// Block ones do, and read copies.)
+func Slow(policy topic.Slow) SubscribeOption {
+	return func(o *subscribeOptions) {
+		switch policy {
+		case Block, Drop, Evict:
+			o.slow = ringSlow(policy)
+		default:
+			o.fault = fmt.Errorf("slow policy %d is not one of block, drop, evict", policy)
+		}
+	}
+}
+
+// Lossy makes a subscription that holds nobody up: publishers overwrite what it has not read, and it is told how many bytes
+// it missed ([LappedError]). It reads copies.
+func Lossy() SubscribeOption { return func(o *subscribeOptions) { o.slow = shmring.Lossy } }
+
+// Credit is the most bytes that the subscription may lag before publishers wait for it: a multiple of 16, from two of the
+// topic's largest claims to the ring's size; 0 is the topic's.
+func Credit(bytes int) SubscribeOption {
+	return func(o *subscribeOptions) {
+		if bytes < 0 {
+			o.fault = fmt.Errorf("credit %d is negative", bytes)
+		}
+		o.credit = uint64(bytes)
+	}
+}
+
+// Patience is how long a subscription with policy Drop or Evict may hold publishers up; 0 is the topic's.
+func Patience(d time.Duration) SubscribeOption {
+	return func(o *subscribeOptions) {
+		if d < 0 {
+			o.fault = fmt.Errorf("patience %v is negative", d)
+		}
+		o.patience = d
+	}
+}
+
+// Idle says what Wait and Messages do while there is no message; the default is a [Backoff] of its own.
+func Idle(strategy IdleStrategy) SubscribeOption {
+	return func(o *subscribeOptions) { o.idle = strategy }
+}
+
+// Fanout observes a topic whose routing is queue: the subscription sees every message, and takes none from the queue's
+// members. On other topics it changes nothing.
+func Fanout() SubscribeOption { return func(o *subscribeOptions) { o.fanout = true } }
+
+func ringSlow(s topic.Slow) shmring.Slow {
+	switch s {
+	case topic.Drop:
+		return shmring.Drop
+	case topic.Evict:
+		return shmring.Evict
+	}
+	return shmring.Block
+}
+
+// policy fills in what the subscription left to the topic.
+func (o subscribeOptions) policy(c topic.Config) shmring.Policy {
+	p := shmring.Policy{Slow: o.slow, Credit: o.credit, Patience: o.patience, UID: uint32(os.Geteuid())}
+	if p.Slow == 0 {
+		p.Slow = ringSlow(c.Slow)
+	}
+	if p.Credit == 0 {
+		p.Credit = uint64(c.Credit)
+	}
+	if p.Patience == 0 {
+		p.Patience = time.Duration(c.Patience)
+	}
+	return p
+}

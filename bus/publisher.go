@@ -1,0 +1,143 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// Publisher writes messages to a topic. It is for one goroutine, but for Stats. Topics of kind spsc and spmc have one at a
+// time, in whatever process; the others have as many as the topic has slots.
+//
+// None of its calls blocks but those named Wait, and none allocates unless it fails. A claim or batch that was neither
+// committed nor aborted is aborted by the next call that claims, or by Close.
+type Publisher struct {
+	ring   *shmring.Producer
+	rules  *rules // nil where the topic takes anything
+	claim  shmring.Claim
+	serial uint64   // of claim
+	parts  [][]byte // of the open batch, where there are rules
+	idle   IdleStrategy
+	slot   slot
+	id     string
+}
+
+// Publisher opens a publisher of a topic. It blocks while the broker answers, until ctx of [Conn.PublisherContext] ends
+// or for as long as the broker takes; without a broker it opens the topic's files. Errors: [ErrNoTopic], [ErrInUse],
+// [ErrLimit], [ErrPermission], [ErrClosed], [ErrNoBroker].
+func (c *Conn) Publisher(topic string) (*Publisher, error) {
+	return c.PublisherContext(context.Background(), topic)
+}
+
+// PublisherContext is Publisher that also ends with ctx.
+func (c *Conn) PublisherContext(ctx context.Context, topic string) (*Publisher, error) {
+	a, err := c.attachProducer(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
+	}
+	ring, err := a.ring.Producer(a.grant, c.options.Name)
+	if err != nil {
+		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
+	}
+	return &Publisher{ring: ring, rules: newRules(a.config), idle: &Backoff{}, slot: a.slot, id: ring.ID()}, nil
+}
+
+// Publish copies one message of 1 to max_frame bytes into the ring. It returns [ErrBackPressure] while a slow subscriber
+// leaves no room, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed].
+func (p *Publisher) Publish(message []byte) error {
+	if p.rules != nil {
+		if err := p.rules.check(message); err != nil {
+			return err
+		}
+	}
+	return p.ring.Publish(message)
+}
+
+// PublishWait is Publish that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error
+// when ctx does; the message is not published then.
+func (p *Publisher) PublishWait(ctx context.Context, message []byte) error {
+	for {
+		if err := p.Publish(message); err != ErrBackPressure {
+			p.idle.Reset()
+			return err
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wait idles once.
+func (p *Publisher) wait(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		p.idle.Reset()
+		return err
+	}
+	p.idle.Idle()
+	return nil
+}
+
+// Write claims n bytes of the ring, 1 to max_frame, lets fill write a message into them, and publishes the first used of
+// them; used 0 publishes nothing. What fill finds in b is left from an earlier message. b must not be touched after fill
+// has returned, and fill must not use the publisher.
+//
+// If fill returns an error, panics or calls runtime.Goexit, nothing is published and the room is given up. Errors are
+// fill's own and those of [Publisher.Publish]; ErrTooLarge also if used is more than n.
+func (p *Publisher) Write(n int, fill func(b []byte) (used int, err error)) error {
+	c, err := p.Claim(n)
+	if err != nil {
+		return err
+	}
+	filled := false
+	defer func() {
+		if !filled {
+			c.Abort()
+		}
+	}()
+	used, err := fill(c.Bytes())
+	filled = true
+	if err != nil {
+		c.Abort()
+		return err
+	}
+	return c.Commit(used)
+}
+
+// SetIdle changes what the calls named Wait do while there is no room; the default is a [Backoff].
+func (p *Publisher) SetIdle(s IdleStrategy) { p.idle = s }
+
+// ID names the publisher in listings: p, slot, generation.
+func (p *Publisher) ID() string { return p.id }
+
+// MaxFrame returns the size in bytes of the topic's largest message.
+func (p *Publisher) MaxFrame() int { return p.ring.Ring().MaxFrame() }
+
+// PublisherStats are what a publisher did since it was opened.
+type PublisherStats struct {
+	Messages, Bytes uint64        // published; bytes of the messages, without headers and padding
+	BackPressured   time.Duration // how long there was no room, counted when there is again
+}
+
+// Stats looks the publisher up among the topic's slots; any goroutine may call it, at any time. It allocates, and costs
+// microseconds. A closed publisher's are zero.
+func (p *Publisher) Stats() (PublisherStats, error) {
+	info, err := p.ring.Ring().Inspect()
+	if err != nil {
+		return PublisherStats{}, err
+	}
+	for _, s := range info.Producers {
+		if s.ID == p.id {
+			return PublisherStats{s.Messages, s.Bytes, time.Duration(s.BackPressuredNs)}, nil
+		}
+	}
+	return PublisherStats{}, nil
+}
+
+// Close aborts a forgotten claim and gives the slot back. It may be called more than once.
+func (p *Publisher) Close() error {
+	err := p.ring.Close()
+	p.slot.released()
+	return err
+}

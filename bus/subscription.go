@@ -1,0 +1,168 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// Subscription reads the messages of a topic, all of them, in the topic's one order. It is for one goroutine, but for
+// Stats.
+//
+//	Poll ──> callback(m) ──> nil: m is acknowledged ──> next message
+//	               └───────> an error or a panic: Poll ends, and the next one begins with m again
+//
+// What is acknowledged may be overwritten by publishers: at the latest when Poll returns. What happens when a subscription
+// holds publishers up is its slow policy's to say, see [Slow].
+type Subscription struct {
+	ring    *shmring.Reader
+	pending error // what a Wait found, for the next Poll
+	idle    IdleStrategy
+	slot    slot
+	id      string
+}
+
+// Subscribe opens a subscription of a topic. It blocks as [Conn.Publisher] does. Errors: [ErrNoTopic], [ErrInUse],
+// [ErrLimit], [ErrPermission], [ErrPosition], [ErrClosed], [ErrNoBroker].
+func (c *Conn) Subscribe(topic string, options ...SubscribeOption) (*Subscription, error) {
+	return c.SubscribeContext(context.Background(), topic, options...)
+}
+
+// SubscribeContext is Subscribe that also ends with ctx.
+func (c *Conn) SubscribeContext(ctx context.Context, topic string, options ...SubscribeOption) (*Subscription, error) {
+	o := subscribeOptions{idle: &Backoff{}}
+	for _, option := range options {
+		option(&o)
+	}
+	a, err := c.attachConsumer(ctx, topic, o)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
+	}
+	ring, err := a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
+	}
+	return &Subscription{ring: ring, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
+}
+
+// Poll hands the messages that are there to handle, one after the other, at most limit of them, and returns how many were
+// handled. It does not wait: n is 0 when there is none. m's bytes are lent until handle returns. It does not allocate.
+//
+// If handle returns an error, Poll ends with it, and if it panics or calls runtime.Goexit, Poll ends that way: the messages
+// before are acknowledged, this one is not, and the next Poll begins with it. handle may close the subscription, but must not
+// poll it.
+//
+// A [LappedError] says which part of the ring was missed, in bytes; it is returned once, n counts the messages before, and
+// the next Poll goes on after the gap. ErrClosed, ErrEvicted and ErrCorrupt are final.
+func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err error) {
+	if s.pending != nil {
+		return 0, s.takePending()
+	}
+	handled := true
+	defer func() {
+		if !handled {
+			s.ring.Unread()
+		}
+		s.ring.Release()
+	}()
+	for n < limit {
+		f, ok := s.ring.Next()
+		if !ok {
+			return n, s.ring.Err()
+		}
+		handled = false
+		if err := handle(Message{f}); err != nil {
+			return n, err
+		}
+		handled = true
+		n++
+	}
+	return n, nil
+}
+
+func (s *Subscription) takePending() error {
+	err := s.pending
+	s.pending = nil
+	return err
+}
+
+// Wait returns nil as soon as the next Poll has something to say: a message, or a [LappedError]. Until then it idles by the
+// subscription's strategy. It ends with ctx's error when ctx does, and with ErrClosed, ErrEvicted or ErrCorrupt where nothing
+// will come any more.
+func (s *Subscription) Wait(ctx context.Context) error {
+	for {
+		if there, err := s.look(); there || err != nil {
+			s.idle.Reset()
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			s.idle.Reset()
+			return err
+		}
+		s.idle.Idle()
+	}
+}
+
+// look tells whether a Poll would find something, without consuming it.
+func (s *Subscription) look() (there bool, err error) {
+	if s.pending != nil {
+		return true, nil
+	}
+	if _, ok := s.ring.Next(); ok {
+		s.ring.Unread()
+		return true, nil
+	}
+	err = s.ring.Err()
+	if errors.Is(err, ErrLapped) {
+		s.pending = err // it is told once, and by Poll
+		return true, nil
+	}
+	return false, err
+}
+
+// SetIdle changes what Wait and Messages do while there is no message.
+func (s *Subscription) SetIdle(strategy IdleStrategy) { s.idle = strategy }
+
+// Position returns the position of the next message to be handled.
+func (s *Subscription) Position() uint64 { return s.ring.Position() }
+
+// Producer returns the slot number of the publisher that wrote the message at hand, in the callback of Poll or the body of a
+// loop over Messages. A publisher that comes later may have the same.
+func (s *Subscription) Producer() int { return s.ring.Producer() }
+
+// ID names the subscription in listings: c, slot, generation.
+func (s *Subscription) ID() string { return s.id }
+
+// SubscriptionStats are what a subscription did since it was opened.
+type SubscriptionStats struct {
+	Messages, Bytes uint64 // handled; bytes of the messages, without headers and padding
+	MissedBytes     uint64 // of the ring, headers and padding included
+	Laps            uint64 // how often it missed some
+	LagBytes        uint64 // of the ring, between its position and the newest message
+}
+
+// Stats looks the subscription up among the topic's slots; any goroutine may call it, at any time. It allocates, and costs
+// microseconds. The figures are as of the last time that the subscription told how far it had come: at the latest when the
+// last Poll ended. A closed subscription's are zero.
+func (s *Subscription) Stats() (SubscriptionStats, error) {
+	info, err := s.ring.Ring().Inspect()
+	if err != nil {
+		return SubscriptionStats{}, err
+	}
+	for _, c := range info.Consumers {
+		if c.ID == s.id {
+			return SubscriptionStats{c.Messages, c.Bytes, c.MissedBytes, c.Laps, c.LagBytes}, nil
+		}
+	}
+	return SubscriptionStats{}, nil
+}
+
+// Close gives the slot back; what was not handled stays unread. It may be called more than once. Bytes that were lent must
+// not be touched afterwards.
+func (s *Subscription) Close() error {
+	err := s.ring.Close()
+	s.slot.released()
+	return err
+}
