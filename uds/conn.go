@@ -123,7 +123,7 @@ func (o Options) resolve() (Options, error) {
 		o.Mode = 0o660
 	}
 	if o.Mode&^fs.ModePerm != 0 {
-		errs = append(errs, fmt.Errorf("Mode %v has more than permission bits", o.Mode))
+		errs = append(errs, fmt.Errorf("file mode %v has more than permission bits", o.Mode))
 	}
 	return o, errors.Join(errs...)
 }

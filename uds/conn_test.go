@@ -413,7 +413,7 @@ func TestOptionsReportEveryFault(t *testing.T) {
 		}
 	}
 	err := Options{Framing: 7, MaxMessage: -1, MaxFDs: 254, Mode: os.ModeSticky}.Validate()
-	for _, want := range []string{"framing 7", "MaxMessage -1", "MaxFDs 254", "Mode"} {
+	for _, want := range []string{"framing 7", "MaxMessage -1", "MaxFDs 254", "file mode"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not mention %q", err, want)
 		}

@@ -2,38 +2,18 @@ package uds
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/mycelium-bus/mycelium/internal/leak"
 	"golang.org/x/sys/unix"
 )
 
 // TestMain fails the package when goroutines or descriptors are left over.
-func TestMain(m *testing.M) {
-	// The runtime's poller opens its own descriptors at first use.
-	a, b, err := Pair(Options{})
-	if err != nil {
-		panic(err)
-	}
-	_, _ = a.Close(), b.Close()
-	before := openFDs()
-
-	code := m.Run()
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, "goroutines left over:", err)
-		code = 1
-	}
-	if !eventually(5*time.Second, func() bool { return len(openFDs()) <= len(before) }) && code == 0 {
-		fmt.Fprintf(os.Stderr, "descriptors left over: %v, at the start %v\n", openFDs(), before)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // openFDs maps the open descriptors of this process to what they are.
 func openFDs() map[string]string {

@@ -322,7 +322,7 @@ func FuzzFrameReader(f *testing.F) {
 			if err == os.ErrDeadlineExceeded {
 				continue
 			}
-			want, wantErr, after := referenceNext(rest, limit, room)
+			want, after, wantErr := referenceNext(rest, limit, room)
 			if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) {
 				t.Fatalf("%d bytes left: got %d bytes, %v, want %d, %v", len(rest), len(got), err, len(want), wantErr)
 			}
@@ -338,26 +338,26 @@ func FuzzFrameReader(f *testing.F) {
 }
 
 // referenceNext takes the first message off wire.
-func referenceNext(wire []byte, limit, room int) (msg []byte, err error, rest []byte) {
+func referenceNext(wire []byte, limit, room int) (msg, rest []byte, err error) {
 	switch {
 	case len(wire) == 0:
-		return nil, io.EOF, nil
+		return nil, nil, io.EOF
 	case len(wire) < 4:
-		return nil, io.ErrUnexpectedEOF, nil
+		return nil, nil, io.ErrUnexpectedEOF
 	}
 	n := int(binary.LittleEndian.Uint32(wire))
 	wire = wire[4:]
 	switch {
 	case n > limit:
-		return nil, ErrTooLarge, nil
+		return nil, nil, ErrTooLarge
 	case n == 0:
-		return nil, ErrEmpty, wire
+		return nil, wire, ErrEmpty
 	case n > room && n > len(wire):
-		return nil, ErrTruncated, []byte{1} // said at once; the end amid it is found by the next call
+		return nil, []byte{1}, ErrTruncated // said at once; the end amid it is found by the next call
 	case n > room:
-		return nil, ErrTruncated, wire[n:]
+		return nil, wire[n:], ErrTruncated
 	case n > len(wire):
-		return nil, io.ErrUnexpectedEOF, nil
+		return nil, nil, io.ErrUnexpectedEOF
 	}
-	return wire[:n], nil, wire[n:]
+	return wire[:n], wire[n:], nil
 }
