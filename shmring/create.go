@@ -149,7 +149,7 @@ func allocate(fd int, size int64) error {
 
 // writeFiles fills new files: words first, headers last.
 func writeFiles(dir int, h *header, config []byte) error {
-	r := &Ring{header: *h, access: Own, dir: -1, locksP: -1, locksC: -1}
+	r := &Ring{header: *h, access: Own, dir: -1}
 	for _, m := range []struct {
 		name string
 		size uint64
@@ -208,7 +208,7 @@ func NewHeap(name string, o Options) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{header: *h, access: Own, dir: -1, locksP: -1, locksC: -1,
+	r := &Ring{header: *h, access: Own, dir: -1, locks: newHeapLocks(),
 		ring: shm.Heap(int(h.ringSize)), cursors: shm.Heap(int(h.cursorsSize)), control: shm.Heap(int(h.controlSize))}
 	r.initialize(o.Config)
 	return r, nil

@@ -129,7 +129,7 @@ func (r *Ring) inspectConsumers(info *Info) {
 			Name: readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
 			PID:  int(w(cPid)), StartedNs: w(cStartedNs), Position: w(cCursor), CatchingUp: s.flags()&flagCatchingUp != 0,
 			Messages: w(cMessages), Bytes: w(cBytes), MissedBytes: w(cMissedBytes), Laps: w(cLaps),
-			Dropped: dropped == uint64(s.gen()), Alive: r.alive(r.locksC, slot),
+			Dropped: dropped == uint64(s.gen()), Alive: r.alive(consumerLocks, slot),
 			// order: acquire (these two), pair [policy] with Ring.GrantConsumer.
 			Credit: r.consumerEntry(slot, eCredit).Load()}
 		if s.kind() == slotReader {
@@ -157,17 +157,14 @@ func (r *Ring) inspectProducers(info *Info) {
 			Name: readName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize)),
 			PID:  int(w(pPid)), StartedNs: w(pStartedNs), Messages: w(pMessages) - w(pStartMessages), Bytes: w(pBytes) - w(pStartBytes),
 			BackPressuredNs: w(pBackPressuredNs) - w(pStartBackPressure), Aborted: w(pAborted), OpenClaim: w(pPosition),
-			Alive: r.alive(r.locksP, slot)})
+			Alive: r.alive(producerLocks, slot)})
 	}
 }
 
-// alive probes a slot's lock; a ring without lock files (on the heap, or a lone ring file) believes its state words.
-func (r *Ring) alive(locks int, slot uint64) bool {
-	if locks < 0 {
-		return true
-	}
-	locked, err := shm.ByteLocked(locks, int64(slot))
-	return err != nil || locked // a probe that fails never declares anybody dead
+// alive probes a slot's lock; where it cannot be told, nobody is declared dead.
+func (r *Ring) alive(f lockFile, slot uint64) bool {
+	held, known := r.locks.held(f, int64(slot))
+	return held || !known
 }
 
 // Observer is a reader without a slot, for tools: it gates nobody, writes nothing, and nobody sees it. Otherwise it is a
@@ -181,7 +178,7 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, policy: Lossy, copies: true, observes: true,
 		buf: make([]byte, r.maxFrame), step: r.capacity, credit: r.capacity,
 		cursor: &private[0], messages: &private[1], bytes: &private[2], missedBytes: &private[3], laps: &private[4], dropped: &private[5],
-		lease: &lease{ring: r, lock: -1, word: &private[6]},
+		lease: &lease{ring: r, grant: Grant{Lock: -1}, word: &private[6]},
 	}
 	// order: acquire, pair [limit] with Producer.refresh.
 	oldest := later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)

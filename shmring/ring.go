@@ -62,7 +62,7 @@ type Ring struct {
 	ring, cursors, control shm.Memory
 	data                   shm.Area
 	dir                    int // descriptor of the directory, -1 without
-	locksP, locksC         int // descriptors to probe locks with, -1 without (a heap ring, a single file)
+	locks                  locker
 
 	tail, limit, usedProducers, usedConsumers *shm.Word
 
@@ -71,7 +71,6 @@ type Ring struct {
 	closed bool
 
 	populateOnce sync.Once
-	heapTaken    map[*shm.Word]bool // granted slots of a heap ring, by state word
 }
 
 // Files are a topic's open descriptors, as a broker hands them out: ring, cursors and control with the access mode that the
@@ -134,14 +133,14 @@ func openAt(dir int, access Access) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.dir = dir
+	r.dir, r.locks.(*fileLocks).dir = dir, dir
 	return r, nil
 }
 
 // Attach maps a topic by descriptors. It takes them over: ring, cursors and control are closed, the lock files are kept for
 // probing, also on error.
 func Attach(f Files, access Access) (*Ring, error) {
-	r := &Ring{access: access, dir: -1, locksP: f.LocksP, locksC: f.LocksC}
+	r := &Ring{access: access, dir: -1, locks: &fileLocks{dir: -1, probe: [2]int{f.LocksP, f.LocksC}}}
 	f.LocksP, f.LocksC = -1, -1
 	defer f.Close()
 	headers := [3]*header{}
@@ -191,7 +190,7 @@ func OpenFile(path string) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ring file %s: %w", path, err)
 	}
-	r := &Ring{header: *h, ring: mem, access: Inspect, path: path, dir: -1, locksP: -1, locksC: -1}
+	r := &Ring{header: *h, ring: mem, access: Inspect, path: path, dir: -1, locks: &fileLocks{-1, [2]int{-1, -1}}}
 	r.bind()
 	return r, nil
 }
@@ -302,8 +301,11 @@ func (r *Ring) Close() error {
 
 func (r *Ring) dispose() error {
 	err := errors.Join(r.ring.Retire(), r.cursors.Retire(), r.control.Retire())
-	for _, fd := range []*int{&r.dir, &r.locksP, &r.locksC} {
-		closeFD(fd)
+	closeFD(&r.dir)
+	if l, ok := r.locks.(*fileLocks); ok {
+		closeFD(&l.probe[producerLocks])
+		closeFD(&l.probe[consumerLocks])
+		l.dir = -1
 	}
 	return err
 }

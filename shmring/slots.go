@@ -2,13 +2,11 @@ package shmring
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
-	"golang.org/x/sys/unix"
 )
 
 // Slow says what becomes of a reader that holds producers up.
@@ -51,11 +49,21 @@ type Policy struct {
 // (and on the gate's, for a gate). The slot is alive as long as a copy of the descriptor is open anywhere.
 type Grant struct {
 	Slot int
-	Lock int // a raw descriptor: an os.File's finalizer would free a live slot; -1 on a heap ring
+	Lock int // a raw descriptor (an os.File's finalizer would free a live slot); on a heap ring a number in its table
+
+	locks locker // of a heap ring; nil: Lock is a descriptor
 }
 
-// Close gives the lock up without using the grant.
-func (g *Grant) Close() { closeFD(&g.Lock) }
+// Close closes this copy of the grant's descriptor. The last copy gives the lock up: a broker that has sent it closes its own
+// at once, and from then on the kernel frees the slot at the client's death.
+func (g *Grant) Close() {
+	if g.locks == nil {
+		closeFD(&g.Lock)
+	} else if g.Lock >= 0 {
+		g.locks.close(g.Lock)
+		g.Lock = -1
+	}
+}
 
 func (r *Ring) producerWord(slot, off uint64) *shm.Word {
 	return r.ring.Word(r.offProducers + producerSlotSize*slot + off)
@@ -86,7 +94,7 @@ func (r *Ring) GrantProducer(uid uint32) (Grant, error) {
 	if r.kind.singleProducer() {
 		n = 1
 	}
-	g, err := r.grant(nameLocksP, n, r.producerWord, r.freeDeadProducer)
+	g, err := r.grant(producerLocks, n, r.producerWord, r.freeDeadProducer)
 	if err == errNoSlot {
 		if r.kind.singleProducer() {
 			return g, fmt.Errorf("%w: topic %s is %s and has a producer", ErrInUse, r.name, r.kind)
@@ -107,16 +115,19 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	if err != nil {
 		return Grant{Lock: -1}, err
 	}
-	g, err := r.grant(nameLocksC, r.consumers, r.consumerWord, r.freeDeadConsumer)
+	g, err := r.grant(consumerLocks, r.consumers, r.consumerWord, r.freeDeadConsumer)
 	if err == errNoSlot {
 		return g, fmt.Errorf("%w: all %d consumer slots of topic %s are taken", ErrLimit, r.consumers, r.name)
 	}
 	if err != nil {
 		return g, err
 	}
-	if p.Slow != Lossy && r.kind.singleGate() && !r.takeGate(g) {
-		g.Close()
-		return g, fmt.Errorf("%w: topic %s is %s and has a reliable reader", ErrInUse, r.name, r.kind)
+	if p.Slow != Lossy && r.kind.singleGate() {
+		// On the grant's own description: the gate falls with its holder.
+		if ok, err := r.locks.lock(consumerLocks, g.Lock, gateByte); !ok || err != nil {
+			g.Close()
+			return g, errors.Join(r.gateTaken(), err)
+		}
 	}
 	slot := uint64(g.Slot)
 	// order: none (these five): written under the slot's lock before its state word becomes active, which releases them,
@@ -129,6 +140,10 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	gen := state(r.consumerWord(slot, cState).Load()).gen() + 1
 	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above
 	return g, nil
+}
+
+func (r *Ring) gateTaken() error {
+	return fmt.Errorf("%w: topic %s is %s and has a reliable reader", ErrInUse, r.name, r.kind)
 }
 
 // checkCredit returns the credit to write, or an error that names the limit it breaks.
@@ -146,14 +161,11 @@ func (r *Ring) checkCredit(p Policy) (uint64, error) {
 }
 
 // errNoSlot never leaves this file.
-var errNoSlot = fmt.Errorf("no slot")
-
-// heapGrants keeps two goroutines from drawing the same slot of a heap ring, which has no locks.
-var heapGrants sync.Mutex
+var errNoSlot = errors.New("no slot")
 
 // grant draws the lowest slot that is free, or that a dead tenant left behind, and locks its byte on a new open file
 // description.
-func (r *Ring) grant(file string, n uint64, word func(slot, off uint64) *shm.Word, freeDead func(uint64, state) bool) (Grant, error) {
+func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.Word, freeDead func(uint64, state) bool) (Grant, error) {
 	none := Grant{Slot: -1, Lock: -1}
 	if r.access < Own {
 		return none, fmt.Errorf("%w: granting slots needs access own, this mapping has %s", ErrPermission, r.access)
@@ -162,14 +174,7 @@ func (r *Ring) grant(file string, n uint64, word func(slot, off uint64) *shm.Wor
 		return none, err
 	}
 	defer r.release()
-	if r.dir < 0 {
-		return r.grantHeap(n, word)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(r.dir, &st); err != nil {
-		return none, os.NewSyscallError("fstat", err)
-	}
-	fd, err := openPrivate(r.dir, file, unix.O_RDWR, st.Uid)
+	h, err := r.locks.open(file)
 	if err != nil {
 		return none, err
 	}
@@ -179,9 +184,9 @@ func (r *Ring) grant(file string, n uint64, word func(slot, off uint64) *shm.Wor
 			if s := state(word(slot, 0).Load()); (s.kind() == slotFree) != wantFree {
 				continue
 			}
-			locked, err := shm.LockByte(fd, int64(slot))
+			locked, err := r.locks.lock(file, h, int64(slot))
 			if err != nil {
-				closeFD(&fd)
+				r.locks.close(h)
 				return none, err
 			}
 			if !locked {
@@ -189,50 +194,16 @@ func (r *Ring) grant(file string, n uint64, word func(slot, off uint64) *shm.Wor
 			}
 			// order: acquire, pair [state]: under the lock now, so nobody else takes the slot.
 			if s := state(word(slot, 0).Load()); s.kind() == slotFree || freeDead(slot, s) {
-				return Grant{Slot: int(slot), Lock: fd}, nil
+				return Grant{Slot: int(slot), Lock: h, locks: r.locks}, nil
 			}
-			if err := shm.UnlockByte(fd, int64(slot)); err != nil {
-				closeFD(&fd)
+			if err := r.locks.unlock(file, h, int64(slot)); err != nil {
+				r.locks.close(h)
 				return none, err
 			}
 		}
 	}
-	closeFD(&fd)
+	r.locks.close(h)
 	return none, errNoSlot
-}
-
-func (r *Ring) grantHeap(n uint64, word func(slot, off uint64) *shm.Word) (Grant, error) {
-	heapGrants.Lock()
-	defer heapGrants.Unlock()
-	if r.heapTaken == nil {
-		r.heapTaken = map[*shm.Word]bool{}
-	}
-	for slot := range n {
-		w := word(slot, 0)
-		// order: acquire, pair [state] with whoever freed the slot.
-		if free := state(w.Load()).kind() == slotFree; free && !r.heapTaken[w] {
-			r.heapTaken[w] = true
-			return Grant{Slot: int(slot), Lock: -1}, nil
-		}
-	}
-	return Grant{Slot: -1, Lock: -1}, errNoSlot
-}
-
-// takeGate locks the gate's byte on the grant's own description.
-func (r *Ring) takeGate(g Grant) bool {
-	if g.Lock < 0 {
-		heapGrants.Lock()
-		defer heapGrants.Unlock()
-		for slot := range r.consumers {
-			// order: acquire, pair [state] with Ring.activate.
-			if k := state(r.consumerWord(slot, cState).Load()).kind(); k == slotReader {
-				return false
-			}
-		}
-		return true
-	}
-	ok, err := shm.LockByte(g.Lock, gateByte)
-	return ok && err == nil
 }
 
 // lease is a slot in use by a handle of this process. It is apart from the handle so that a handle that was forgotten can
@@ -240,7 +211,7 @@ func (r *Ring) takeGate(g Grant) bool {
 type lease struct {
 	ring  *Ring
 	slot  uint64
-	lock  int
+	grant Grant
 	word  *shm.Word // the slot's state
 	state state     // as this tenant wrote it
 	done  bool
@@ -265,7 +236,7 @@ func (r *Ring) activate(g Grant, word, used *shm.Word, kind slotKind, flags uint
 	if !word.CompareAndSwap(uint64(old), uint64(s)) {
 		return nil, fmt.Errorf("%w: slot %d of topic %s was taken meanwhile", ErrInUse, g.Slot, r.name)
 	}
-	return &lease{ring: r, slot: uint64(g.Slot), lock: g.Lock, word: word, state: s}, nil
+	return &lease{ring: r, slot: uint64(g.Slot), grant: g, word: word, state: s}, nil
 }
 
 // end frees the slot: state first, then the lock.
@@ -277,22 +248,20 @@ func (l *lease) end() {
 	// order: sequentially consistent, pair [state] with scans and granters. A CAS, so that a slot that was taken away from
 	// this tenant stays with whoever has it.
 	l.word.CompareAndSwap(uint64(l.state), uint64(makeState(l.state.gen(), slotFree, 0, 0)))
-	if l.lock < 0 {
-		heapGrants.Lock()
-		delete(l.ring.heapTaken, l.word)
-		heapGrants.Unlock()
-	}
-	closeFD(&l.lock)
-	l.ring.release()
+	l.free()
 }
 
 // abandon is for a handle that was collected unclosed: the lock falls, and the slot is repaired like a dead process's.
 func (l *lease) abandon() {
 	if !l.done {
 		l.done = true
-		closeFD(&l.lock)
-		l.ring.release()
+		l.free()
 	}
+}
+
+func (l *lease) free() {
+	l.grant.Close()
+	l.ring.release()
 }
 
 // writeName puts a client's name into a slot, cut to 32 bytes. The tenant writes it before its state word.
