@@ -36,6 +36,9 @@ func (o *Options) header(name string) (*header, error) {
 	setDefault(&g.capacity, 16<<20)
 	setDefault(&g.maxFrame, min(64<<10, g.capacity/32-frameHeaderSize))
 	setDefault(&g.maxClaim, max(g.capacity/32, align16(frameHeaderSize+g.maxFrame)))
+	if g.kind.singleProducer() {
+		setDefault(&g.producers, 1)
+	}
 	setDefault(&g.producers, 64)
 	setDefault(&g.consumers, 1000)
 	setDefault(&g.groups, 32)
