@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/perf"
+	"github.com/spf13/cobra"
+)
+
+func latencyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "latency",
+		Short: "Measure round trips, or one-way times at a fixed rate",
+		Long: `Measure round trips through two topics: a message is sent when the last one has come back (closed loop).
+
+With --one-way messages are sent at a fixed rate, whatever happens (open loop); a time runs from the moment when the message
+was due to its arrival, so that a stall counts for every message that it held up. ratio_to_floor is then over half of the
+floor's round trip.
+
+Times include one reading of the clock, in the floor as well; ratio_without_clock takes it off both.`,
+		Example: "  myc-perf latency\n" +
+			"  myc-perf latency --kind mpmc --size 256 --layer shmring\n" +
+			"  myc-perf latency --one-way --rate 1000000 --repeat 5 --hlog oneway.hlog -o json",
+		Args: cobra.NoArgs,
+	}
+	w := addWorkloadFlags(c)
+	c.Flags().BoolVar(&w.options.OneWay, "one-way", false, "measure one way instead of round trips")
+	c.Flags().Float64Var(&w.options.Rate, "rate", 100_000, "messages a second, one way: `N`")
+	hgrm := c.Flags().String("hgrm", "", "write the percentile distribution of all runs to `FILE`")
+	hlog := c.Flags().String("hlog", "", "write a histogram log, an interval for each run, to `FILE`")
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		o, err := w.parse(c)
+		if err != nil {
+			return err
+		}
+		r, err := perf.Latency(c.Context(), o)
+		if err != nil {
+			return explain(err)
+		}
+		if err := writeFile(*hgrm, r.WriteHgrm); err != nil {
+			return err
+		}
+		if err := writeFile(*hlog, r.WriteHlog); err != nil {
+			return err
+		}
+		if output.String() == "json" {
+			return cli.PrintJSON(c.OutOrStdout(), r)
+		}
+		return printReport(c.OutOrStdout(), r.Title(), r.Table(), r.Verdict())
+	}
+	return c
+}
+
+func throughputCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "throughput",
+		Short: "Measure how many messages a second one process takes from another",
+		Long: `Measure how many messages a second one process takes from another and checks. The ring is usually full: the producer always
+has the next message ready.`,
+		Example: "  myc-perf throughput\n" +
+			"  myc-perf throughput --kind mpmc --batch 16 --ring 16MiB\n" +
+			"  myc-perf throughput --size 4096 --send claim --repeat 5 -o json",
+		Args: cobra.NoArgs,
+	}
+	w := addWorkloadFlags(c)
+	c.Flags().IntVar(&w.options.Batch, "batch", 1, "`N` messages written in place and committed together")
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		o, err := w.parse(c)
+		if err != nil {
+			return err
+		}
+		r, err := perf.Throughput(c.Context(), o)
+		if err != nil {
+			return explain(err)
+		}
+		if output.String() == "json" {
+			return cli.PrintJSON(c.OutOrStdout(), r)
+		}
+		return printReport(c.OutOrStdout(), r.Title(), r.Table(), r.Verdict())
+	}
+	return c
+}
+
+func codecCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "codec",
+		Short:   "Measure building and parsing of messages, on one core",
+		Long:    `Measure building and parsing of a Trade and a PoolSwap, on one core, without a topic.`,
+		Example: "  myc-perf codec\n  myc-perf codec --count 1000000 -o json",
+		Args:    cobra.NoArgs,
+	}
+	var o perf.CodecOptions
+	c.Flags().IntVar(&o.Count, "count", 5_000_000, "`N` messages in each measurement")
+	c.Flags().IntVar(&o.Repeat, "repeat", 3, "`N` times each")
+	c.Flags().IntVar(&o.CPU, "cpu", perf.Unpinned, "the CPU to pin to; -1 is none")
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		r, err := perf.Codec(c.Context(), o)
+		if err != nil {
+			return explain(err)
+		}
+		if output.String() == "json" {
+			return cli.PrintJSON(c.OutOrStdout(), r)
+		}
+		return printReport(c.OutOrStdout(), "", r.Table(), "")
+	}
+	return c
+}
+
+// writeFile writes what write writes to the file at path; to none if path is empty.
+func writeFile(path string, write func(io.Writer) error) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return f.Close()
+}
+
+func printReport(w io.Writer, title string, rows [][]string, verdict string) error {
+	s := cli.Styled(w)
+	if verdict != "" {
+		fmt.Fprintln(w, s.Bold(verdict))
+	}
+	if title != "" {
+		fmt.Fprintln(w, title)
+		fmt.Fprintln(w)
+	}
+	t := cli.NewTable(rows[0]...)
+	for _, row := range rows[1:] {
+		cells := make([]any, len(row))
+		for i, c := range row {
+			cells[i] = c
+		}
+		t.Row(cells...)
+	}
+	return t.Print(w)
+}

@@ -1,0 +1,73 @@
+package perf
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// StallLimit is how long a worker waits for the other one before it gives the run up.
+const StallLimit = 10 * time.Second
+
+// idler does what an [Idle] says, and notices when the other side has gone silent.
+type idler struct {
+	strategy     byte // s, y, b
+	pause, burst uint32
+	round        int
+	since        int64 // when this row of empty looks was first held against the clock
+}
+
+func newIdler(i Idle) *idler {
+	d := &idler{strategy: i.Strategy[0], pause: uint32(i.Pause), burst: uint32(i.Burst)}
+	if d.burst == 0 {
+		d.burst = d.pause
+	}
+	return d
+}
+
+// got tells that something was there.
+func (d *idler) got() { d.round, d.since = 0, 0 }
+
+// wait passes the time until the next look. After is how many messages came directly before this empty look.
+func (d *idler) wait(after int) error {
+	d.round++
+	switch {
+	case d.strategy == 's':
+		if after >= BurstOf {
+			pause(d.burst)
+		} else {
+			pause(d.pause)
+		}
+	case d.strategy == 'y' || d.round < 200:
+		runtime.Gosched()
+	default:
+		time.Sleep(min(time.Duration(d.round-199)*time.Microsecond, time.Millisecond))
+		return d.check()
+	}
+	// The clock costs more than a look: now and then is enough.
+	if d.round&0xffff == 0 {
+		return d.check()
+	}
+	return nil
+}
+
+func (d *idler) check() error {
+	t := now()
+	if d.since == 0 {
+		d.since = t
+	}
+	if t-d.since > int64(StallLimit) {
+		return fmt.Errorf("%w: nothing came for %v", ErrStalled, StallLimit)
+	}
+	return nil
+}
+
+// pause executes n PAUSE; [shmring.Pause] takes 64 at most, so that the runtime can preempt it.
+func pause(n uint32) {
+	for ; n > 64; n -= 64 {
+		shmring.Pause(64)
+	}
+	shmring.Pause(n)
+}

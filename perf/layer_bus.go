@@ -1,0 +1,149 @@
+package perf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/topic"
+)
+
+// busLayer is what users call: publishers and subscriptions of a bus that is opened by its directory. The broker would be
+// on neither side of a message.
+type busLayer struct{}
+
+func (busLayer) create(dir, name string, o *Options) (err error) {
+	kind, err := parseKind(o.Kind)
+	if err != nil {
+		return err
+	}
+	c, err := bus.OpenDir(dir, bus.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return c.CreateTopic(context.Background(), topic.Config{Name: name, Kind: topic.Kind(kind), Size: topic.Size(o.Ring)})
+}
+
+func (busLayer) open(dir string, o *Options) (client, error) {
+	c, err := bus.OpenDir(dir, bus.Options{Name: "myc-perf"})
+	if err != nil {
+		return nil, err
+	}
+	return &busClient{conn: c, o: o, closers: []func() error{c.Close}}, nil
+}
+
+type busClient struct {
+	conn    *bus.Conn
+	o       *Options
+	closers closers
+}
+
+func (c *busClient) sender(name string, f *filler) (sender, error) {
+	p, err := c.conn.Publisher(name)
+	if err != nil {
+		return nil, err
+	}
+	c.closers = append(c.closers, p.Close)
+	switch {
+	case c.o.Batch > 1:
+		return &busBatch{p, f, c.o.Size, c.o.Batch}, nil
+	case c.o.Send == "publish":
+		return &copying{p, f, make([]byte, c.o.Size)}, nil
+	case c.o.Send == "claim":
+		return &busClaim{p, f, c.o.Size}, nil
+	}
+	return newBusWrite(p, f, c.o.Size), nil
+}
+
+func (c *busClient) receiver(name string, check *checker) (receiver, error) {
+	s, err := c.conn.Subscribe(name, bus.Slow(bus.Block))
+	if err != nil {
+		return nil, err
+	}
+	c.closers = append(c.closers, s.Close)
+	return newBusReceiver(s, check), nil
+}
+
+func (c *busClient) close() error { return c.closers.close() }
+
+// busClaim writes in place, between Claim and Commit.
+type busClaim struct {
+	p    *bus.Publisher
+	f    *filler
+	size int
+}
+
+func (s *busClaim) send(seq uint64) error {
+	c, err := s.p.Claim(s.size)
+	if err != nil {
+		return err
+	}
+	s.f.fill(c.Bytes(), seq)
+	return c.Commit(s.size)
+}
+
+// busWrite writes in place, in a callback.
+type busWrite struct {
+	p    *bus.Publisher
+	size int
+	seq  uint64
+	fill func([]byte) (int, error)
+}
+
+func newBusWrite(p *bus.Publisher, f *filler, size int) *busWrite {
+	s := &busWrite{p: p, size: size}
+	s.fill = func(b []byte) (int, error) {
+		f.fill(b, s.seq)
+		return len(b), nil
+	}
+	return s
+}
+
+func (s *busWrite) send(seq uint64) error {
+	s.seq = seq
+	return s.p.Write(s.size, s.fill)
+}
+
+// busBatch writes several messages in place that become visible together.
+type busBatch struct {
+	p       *bus.Publisher
+	f       *filler
+	size, n int
+}
+
+func (s *busBatch) send(seq uint64) error {
+	b, err := s.p.Batch(s.n * bus.FrameSize(s.size))
+	if err != nil {
+		return err
+	}
+	for i := range s.n {
+		room, err := b.Next(s.size)
+		if err != nil {
+			b.Abort()
+			return fmt.Errorf("message %d of a batch of %d: %w", i, s.n, err)
+		}
+		s.f.fill(room, seq+uint64(i))
+	}
+	return b.Commit()
+}
+
+type busReceiver struct {
+	s    *bus.Subscription
+	take func(bus.Message) error
+}
+
+func newBusReceiver(s *bus.Subscription, check *checker) *busReceiver {
+	return &busReceiver{s, func(m bus.Message) error {
+		if !check.take(m.Bytes()) {
+			return check.err
+		}
+		return nil
+	}}
+}
+
+func (r *busReceiver) poll(limit int) (int, error) { return r.s.Poll(limit, r.take) }
+
+// release has nothing to do: Poll gives back what it handed out.
+func (r *busReceiver) release() {}

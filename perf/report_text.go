@@ -1,0 +1,97 @@
+package perf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The text reports are tables of cells, so that whoever prints them aligns them as it does everything else. The first row
+// is the titles; a title that begins with '>' is a column of figures.
+
+// Table returns the report as rows of cells.
+func (r *LatencyReport) Table() [][]string {
+	rows := [][]string{{"", ">min", ">median", ">max"}}
+	for _, f := range latencyFigures {
+		s := r.Spread[f.key]
+		name, format := strings.TrimSuffix(f.key, "_ns"), nanoseconds
+		switch {
+		case f.key == "count":
+			continue // the same in all runs; the title of the table has it
+		case strings.HasPrefix(f.key, "ratio"):
+			format = func(v float64) string { return fmt.Sprintf("%.2f", v) }
+		}
+		name = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(name, "99_9", "99.9"), "99_99", "99.99"), "_", " ")
+		rows = append(rows, []string{name, format(s.Min), format(s.Median), format(s.Max)})
+	}
+	return rows
+}
+
+// Verdict says what the figures come to, and what they hold for.
+func (r *LatencyReport) Verdict() string {
+	what := "round trip"
+	floor := r.Floor.P50Ns
+	if r.Mode == "one_way" {
+		what, floor = "one way", floor/2
+	}
+	return fmt.Sprintf("%s p50 %s, %.2f times the floor (%s for %s) on %s cores; %s",
+		what, nanoseconds(r.Percentiles.P50Ns), r.RatioToFloor, nanoseconds(floor), countLines(r.Lines), r.Placement, counted(r.NearRuns, len(r.Runs)))
+}
+
+// Table returns the report as rows of cells.
+func (r *ThroughputReport) Table() [][]string {
+	rows := [][]string{{"", ">min", ">median", ">max"}}
+	row := func(name, key string, format func(float64) string) {
+		s := r.Spread[key]
+		rows = append(rows, []string{name, format(s.Min), format(s.Median), format(s.Max)})
+	}
+	row("million messages/s", "messages_per_s", func(v float64) string { return fmt.Sprintf("%.2f", v/1e6) })
+	row("GB/s of payload", "bytes_per_s", func(v float64) string { return fmt.Sprintf("%.2f", v/1e9) })
+	row("ns per message", "ns_per_message", func(v float64) string { return fmt.Sprintf("%.1f", v) })
+	row("floor p50", "floor_p50_ns", nanoseconds)
+	row("ns per message / floor p50", "ratio_to_floor", func(v float64) string { return fmt.Sprintf("%.3f", v) })
+	return rows
+}
+
+// Verdict says what the figures come to, and what they hold for.
+func (r *ThroughputReport) Verdict() string {
+	return fmt.Sprintf("%.1f million verified messages/s (%.0f counted in each run) on %s cores; floor p50 %s for %s; %s",
+		r.MessagesPerS/1e6, r.VerifiedMessages, r.Placement, nanoseconds(r.P50Ns), countLines(r.Lines), counted(r.NearRuns, len(r.Runs)))
+}
+
+// Table returns the report as rows of cells.
+func (r *CodecReport) Table() [][]string {
+	rows := [][]string{{"message", "operation", "checksum", ">bytes", ">million/s", ">ns", ">allocs"}}
+	for _, c := range r.Results {
+		checksum := "no"
+		if c.Checksum {
+			checksum = "yes"
+		}
+		rows = append(rows, []string{c.Message, c.Operation, checksum, fmt.Sprint(c.Bytes),
+			fmt.Sprintf("%.1f", c.MessagesPerS/1e6), fmt.Sprintf("%.1f", c.NsPerMessage), fmt.Sprintf("%.0f", c.AllocsPerMessage)})
+	}
+	return rows
+}
+
+func nanoseconds(v float64) string {
+	if v < 100 {
+		return fmt.Sprintf("%.1fns", v)
+	}
+	return fmt.Sprintf("%.0fns", v)
+}
+
+func countLines(n int) string {
+	if n == 1 {
+		return "1 cache line"
+	}
+	return fmt.Sprintf("%d cache lines", n)
+}
+
+func counted(near, all int) string {
+	switch near {
+	case all:
+		return fmt.Sprintf("all %d runs were near", all)
+	case 0:
+		return fmt.Sprintf("none of %d runs was near", all)
+	}
+	return fmt.Sprintf("%d of %d runs were near, the others do not count", near, all)
+}

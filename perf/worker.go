@@ -1,0 +1,196 @@
+package perf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// worker is one of the two processes that measure.
+type worker struct {
+	setup
+	lines   *shmring.Lines
+	client  client
+	sender  sender // nil where this side only receives
+	filler  filler
+	recv    receiver // nil where this side only sends
+	checker *checker
+	idle    *idler
+}
+
+// Worker is what the worker processes run: orders from in, answers to out, each a line of JSON. It blocks until in ends or
+// orders to. If in ends without that, the parent is dead: it removes the run's files and exits the process, since a
+// measurement under way cannot be told to stop.
+func Worker(in io.Reader, out io.Writer) error {
+	dec, enc := json.NewDecoder(in), json.NewEncoder(out)
+	w := &worker{}
+	if err := dec.Decode(&w.setup); err != nil {
+		return fmt.Errorf("read setup: %w", err)
+	}
+	orders := make(chan order, 1)
+	var ended atomic.Bool
+	go func() {
+		for {
+			var o order
+			if err := dec.Decode(&o); err != nil {
+				if ended.Load() {
+					return
+				}
+				_ = os.RemoveAll(w.Dir) // nobody is left to tell
+				os.Exit(1)
+			}
+			ended.Store(o.Do == "end")
+			orders <- o
+		}
+	}()
+	a, err := answer{}, w.attach()
+	for {
+		if err != nil {
+			a = answer{Error: err.Error()}
+			for code, sentinel := range codes {
+				if errors.Is(err, sentinel) {
+					a.Code = code
+				}
+			}
+		}
+		if err := enc.Encode(a); err != nil {
+			return err
+		}
+		o := <-orders
+		if o.Do == "end" {
+			return w.close()
+		}
+		a, err = w.do(o)
+	}
+}
+
+func (w *worker) attach() (err error) {
+	if w.CPU != Unpinned {
+		if err := pin(w.CPU); err != nil {
+			return err
+		}
+	}
+	if err := w.openLines(); err != nil {
+		return err
+	}
+	o := &w.Options
+	w.idle = newIdler(o.Idle)
+	w.filler.timed = o.OneWay
+	w.checker = newChecker(o.Size, o.OneWay)
+	layer, ok := layers[o.Layer]
+	if !ok {
+		return fmt.Errorf("%w: layer %q", ErrOptions, o.Layer)
+	}
+	if w.client, err = layer.open(busDir(w.Dir), o); err != nil {
+		return err
+	}
+	sends, receives := topicThere, topicBack
+	if w.Side == 1 {
+		sends, receives = receives, sends
+	}
+	if w.Side == 1 || w.Back {
+		if w.recv, err = w.client.receiver(receives, w.checker); err != nil {
+			return err
+		}
+	}
+	if w.Side == 0 || w.Back {
+		w.sender, err = w.client.sender(sends, &w.filler)
+	}
+	return err
+}
+
+func (w *worker) openLines() error {
+	f, err := os.OpenFile(filepath.Join(w.Dir, "floor"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w.lines, err = shmring.NewLines(f)
+	return err
+}
+
+func (w *worker) do(o order) (answer, error) {
+	switch o.Do {
+	case "floor":
+		return w.floor(o)
+	case "round_trip":
+		return w.roundTrip(o)
+	case "one_way":
+		return w.oneWay(o)
+	case "stream":
+		return w.stream(o)
+	}
+	return answer{}, fmt.Errorf("unknown order %q", o.Do)
+}
+
+func (w *worker) close() error {
+	return errors.Join(w.client.close(), w.lines.Close())
+}
+
+// histogramAnswer hands times to the parent.
+func histogramAnswer(h *hdrhistogram.Histogram) (answer, error) {
+	b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	return answer{Histogram: string(b), StartMs: h.StartTimeMs(), EndMs: h.EndTimeMs()}, err
+}
+
+// histogram reads them again.
+func (a answer) histogram() (*hdrhistogram.Histogram, error) {
+	h, err := hdrhistogram.Decode([]byte(a.Histogram))
+	if err != nil {
+		return nil, fmt.Errorf("%w: histogram: %w", ErrWorker, err)
+	}
+	h.SetStartTimeMs(a.StartMs)
+	h.SetEndTimeMs(a.EndMs)
+	return h, nil
+}
+
+// await polls for one message.
+func (w *worker) await() error {
+	for {
+		n, err := w.recv.poll(1)
+		if err != nil {
+			return fmt.Errorf("receive message %d: %w", w.checker.next, err)
+		}
+		if n != 0 {
+			w.idle.got()
+			return nil
+		}
+		if err := w.idle.wait(0); err != nil {
+			return fmt.Errorf("receive message %d: %w", w.checker.next, err)
+		}
+	}
+}
+
+// fullPause is how many PAUSE a producer executes when the ring is full: each further look at the readers' cursors takes
+// their lines away from them.
+const fullPause = 32
+
+// send sends message seq (with a batch, those from seq on), waiting while the ring is full.
+func (w *worker) send(seq uint64) error {
+	err := w.sender.send(seq)
+	if err == nil {
+		return nil
+	}
+	for since := int64(0); errors.Is(err, shmring.ErrBackPressure); err = w.sender.send(seq) {
+		t := now()
+		if since == 0 {
+			since = t
+		}
+		if t-since > int64(StallLimit) {
+			return fmt.Errorf("send message %d: %w: no room for %v", seq, ErrStalled, StallLimit)
+		}
+		pause(fullPause)
+	}
+	if err != nil {
+		return fmt.Errorf("send message %d: %w", seq, err)
+	}
+	return nil
+}
