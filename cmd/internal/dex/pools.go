@@ -109,6 +109,18 @@ func (p *Pools) Add(pool Pool) { p.pools[On{pool.ChainID, pool.Address}] = pool 
 // AddToken enters a token, or replaces what was known about it.
 func (p *Pools) AddToken(t Token) { p.tokens[On{t.ChainID, t.Address}] = t }
 
+// AddUnknown adds what q knows and p does not. Of tokens whose addresses are the same, p's symbol and decimals stay.
+func (p *Pools) AddUnknown(q *Pools) {
+	for _, pool := range q.pools {
+		p.addIfUnknown(pool)
+	}
+	for on, token := range q.tokens {
+		if _, ok := p.tokens[on]; !ok {
+			p.tokens[on] = token
+		}
+	}
+}
+
 func (p *Pools) addIfUnknown(pool Pool) {
 	if _, ok := p.pools[On{pool.ChainID, pool.Address}]; !ok {
 		p.Add(pool)

@@ -24,6 +24,8 @@ type Encoder struct {
 	Pools *Pools
 	// Now is the wall clock in ns since 1970, of the header's time of building.
 	Now func() uint64
+	// Unknown, unless nil, is told once of each pool that Pools does not know.
+	Unknown func(chain uint32, pool Address)
 
 	sequence uint64
 	known    map[On]*described
@@ -88,6 +90,9 @@ func (c *Encoder) describe(e *Event) *described {
 		if e.Version == V2 {
 			pool.Protocol = UniswapV2
 		}
+	}
+	if c.Unknown != nil && pool.Token0 == pool.Token1 {
+		c.Unknown(e.ChainID, e.Pool)
 	}
 	d := &described{
 		pool: pool, venue: venueOf(pool),

@@ -209,6 +209,27 @@ func TestWhatTheLayoutCannotHoldIsNotPublished(t *testing.T) {
 	}
 }
 
+func TestPoolsWithoutTokensAreTold(t *testing.T) {
+	enc := NewEncoder(SyntheticPools(), func() uint64 { return 1 })
+	var told []Address
+	enc.Unknown = func(chain uint32, pool Address) { told = append(told, pool) }
+	known, stranger := syntheticPools[0].Address, Address{9}
+	for _, pool := range []Address{known, stranger, known, stranger} {
+		e := Event{Position: Position{ChainID: SyntheticChain}, Pool: pool, Kind: Swap, Version: V3, Amount1: Unsigned(bitless(5)), SqrtPriceX96: bit(96)}
+		messages, err := encode(t, enc, &e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r Received
+		if err := r.Decode(messages[len(messages)-1]); err != nil || r.Event.Pool != pool || r.Event.Version != V3 {
+			t.Errorf("%v, %+v", err, r.Event)
+		}
+	}
+	if len(told) != 1 || told[0] != stranger {
+		t.Errorf("told of %v", told)
+	}
+}
+
 func TestAPublishErrorIsPassedOn(t *testing.T) {
 	full := errors.New("full")
 	enc := NewEncoder(SyntheticPools(), func() uint64 { return 1 })

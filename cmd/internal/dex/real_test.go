@@ -8,38 +8,16 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/holiman/uint256"
 
+	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
 	"github.com/mycelium-bus/mycelium/codec"
 )
 
-// realFile is a file of the recorded data, which is not part of the project.
-func realFile(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir := os.Getenv("MYC_DATA")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for root != filepath.Dir(root) {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "data")
-	}
-	path := filepath.Join(append([]string{dir}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the recorded data is not on this machine (set MYC_DATA to its folder): %v", err)
-	}
-	return path
-}
+func realFile(t testing.TB, parts ...string) string { return dextest.Data(t, parts...) }
 
 func realPools(t testing.TB) *Pools {
 	t.Helper()

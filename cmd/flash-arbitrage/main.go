@@ -1,0 +1,154 @@
+// Flash-arbitrage is a consumer and a producer: it follows the pools on market_data and publishes each two-pool cycle that
+// pays as a signal. What a cycle is, and when one is reported, stands in package cmd/internal/dex.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
+)
+
+func main() { cli.Main(newCommand()) }
+
+// options are the flags.
+type options struct {
+	pools     string
+	from      string
+	topic     string
+	signals   string
+	untilIdle time.Duration
+	json      bool
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "flash-arbitrage",
+		Short: "Find two-pool cycles on market_data that pay, and publish them as signals",
+		Long: `Follows price and liquidity of all DEX pools on a topic and finds cycles that pay: buy a token in one pool of a pair, sell it
+in another, and have more than before after both pools' fees (gas is not counted). Each is printed and published as an
+ArbitrageSignal. It misses no event: where it cannot keep up, producers wait for it.
+
+After each Swap of a v3 pool, and each Sync of a v2 pair, the pool is compared with every other pool of its pair and chain. A
+cycle is reported each time that price(sell)/price(buy) > 1/((1-fee(buy))(1-fee(sell))), so again after each further Swap while
+the pools stay apart. Its size is the one that earns most if liquidity is the same at all prices.
+
+Profit is counted in a dollar coin if the pair has one, else WETH, else WBTC; of unknown tokens in that with fewer decimals.
+With -o json each cycle is an object on a line. Its keys keep the names of the pair USDC/WETH whatever the pair is: usdc_in and
+gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are the pools where "base" is bought and sold.`,
+		Example: `  flash-arbitrage --until-idle 2s            # end when the market has been silent for two seconds
+  flash-arbitrage -o json | jq .gross_profit_usdc`,
+		Args: cobra.NoArgs,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.pools, "pools", "", "`FILE` of pools and tokens, which goes before what the topic says (default $MYC_DATA/dex/pools.json if it is there)")
+	flags.DurationVar(&o.untilIdle, "until-idle", 0, "end when nothing came for so `LONG` after the first message (default: never)")
+	from := cli.ChoiceFlag(cmd, flags, "from", "", "begin with the oldest message that is still there, or the next one", "oldest", "newest")
+	flags.StringVar(&o.topic, "topic", "market_data", "`NAME` of the topic to follow")
+	flags.StringVar(&o.signals, "signals", "signals", "`NAME` of the topic for signals")
+	socket := cli.SocketFlag(cmd)
+	output := cli.OutputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.from, o.json = from.String(), output.String() == "json"
+		if o.untilIdle < 0 {
+			return cli.UsageError("--until-idle %v is negative", o.untilIdle)
+		}
+		return run(cmd.Context(), o, *socket, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer) error {
+	pools, err := loadPools(o.pools)
+	if err != nil {
+		return err
+	}
+	conn, err := bus.Dial(ctx, bus.Options{Name: "flash-arbitrage", Socket: socket})
+	if err != nil {
+		return cli.SocketHint(err, socket)
+	}
+	defer conn.Close()
+	return serve(ctx, conn, pools, o, stdout, stderr)
+}
+
+// serve follows the market until ctx ends or it is silent, and prints the summary.
+func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, stdout, stderr io.Writer) error {
+	pub, err := conn.Publisher(o.signals)
+	if err != nil {
+		return topicHint(err, o.signals)
+	}
+	defer pub.Close()
+	start := bus.Oldest
+	if o.from == "newest" {
+		start = bus.Newest
+	}
+	sub, err := conn.Subscribe(o.topic, bus.From(start), bus.Slow(bus.Block))
+	if err != nil {
+		return topicHint(err, o.topic)
+	}
+	defer sub.Close()
+	fmt.Fprintf(stderr, "flash-arbitrage: ready, follows %s\n", o.topic)
+
+	h := newHunter(pools, func(m []byte) error { return pub.PublishWait(ctx, m) }, cyclePrinter(stdout, o.json), wallNow)
+	err = follow(ctx, feed{sub}, h, o.untilIdle)
+	if summaryErr := h.printSummary(summaryTo(stdout, stderr, o.json)); err == nil {
+		err = summaryErr
+	}
+	return cli.Stream(ctx, err)
+}
+
+// summaryTo is stdout for people, and stderr where stdout is a stream of objects.
+func summaryTo(stdout, stderr io.Writer, json bool) io.Writer {
+	if json {
+		return stderr
+	}
+	return stdout
+}
+
+func wallNow() uint64 { return uint64(time.Now().UnixNano()) }
+
+// loadPools reads the pools file given, or the one of $MYC_DATA if there is one.
+func loadPools(given string) (*dex.Pools, error) {
+	if given != "" {
+		return dex.LoadPools(given)
+	}
+	data := os.Getenv("MYC_DATA")
+	if data == "" {
+		return nil, nil
+	}
+	pools, err := dex.LoadPools(filepath.Join(data, "dex", "pools.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return pools, err
+}
+
+func topicHint(err error, topic string) error {
+	switch {
+	case errors.Is(err, bus.ErrNoTopic):
+		return cli.WithHint(err, "`myc-ctl topic list` shows the topics; `myc-ctl topic create %s --kind mpmc --routing fanout --size 16MiB` makes this one", topic)
+	case errors.Is(err, bus.ErrInUse):
+		return cli.WithHint(err, "a topic of this kind admits one; `myc-ctl topic inspect %s` names it", topic)
+	case errors.Is(err, bus.ErrPermission):
+		return cli.WithHint(err, "a subscriber that producers wait for needs the topic's subscribe and blockers lists to name this user")
+	}
+	return err
+}
+
+// feed is a subscription as follow sees it.
+type feed struct{ *bus.Subscription }
+
+func (f feed) Poll(limit int, handle func(message []byte) error) (int, error) {
+	return f.Subscription.Poll(limit, func(m bus.Message) error { return handle(m.Bytes()) })
+}

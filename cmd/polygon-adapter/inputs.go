@@ -1,0 +1,211 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
+)
+
+// input is a file that is to be played.
+type input struct {
+	path     string
+	pool     dex.Address // given before the =
+	inFolder bool        // found in a folder, so it is passed over if it is of another kind
+}
+
+// inputs are all of them, with what is known about their pools; they can be opened any number of times.
+type inputs struct {
+	files   []input
+	pools   *dex.Pools
+	market  func() *dex.Synthetic // instead of files
+	skipped int                   // files of folders that hold no events
+}
+
+// openInputs finds the files and tries each, so that all that is wrong with them is said before anything is published.
+func openInputs(o options, stderr io.Writer) (*inputs, error) {
+	switch {
+	case o.synthetic && len(o.args) > 0:
+		return nil, cli.UsageError("--synthetic plays no files, but %q is given", o.args[0])
+	case o.synthetic && o.pools != "":
+		return nil, cli.UsageError("--synthetic knows its own pools, but --pools %q is given", o.pools)
+	case !o.synthetic && len(o.args) == 0:
+		return nil, cli.WithHint(cli.UsageError("no files"), "name files or folders of events, or play a made-up market: polygon-adapter --synthetic 1")
+	case o.synthetic:
+		events := o.events
+		if events == 0 && !o.loop {
+			events = syntheticEvents
+		}
+		return &inputs{pools: dex.SyntheticPools(), market: func() *dex.Synthetic { return dex.NewSynthetic(o.seed, events) }}, nil
+	}
+	files, err := findFiles(o.args)
+	if err != nil {
+		return nil, err
+	}
+	in := &inputs{files: files}
+	if in.pools, err = loadPools(o.pools, files); err != nil {
+		return nil, err
+	}
+	return in, in.try(stderr)
+}
+
+// findFiles takes the arguments apart and lists folders.
+func findFiles(args []string) ([]input, error) {
+	var files []input
+	for _, arg := range args {
+		in, err := splitArgument(arg)
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(in.path)
+		switch {
+		case err != nil:
+			return nil, err
+		case !info.IsDir():
+			files = append(files, in)
+		case in.pool != (dex.Address{}):
+			return nil, cli.UsageError("%q: a pool is given for a folder, whose files may be several pools'", arg)
+		default:
+			found, err := rawFiles(in.path)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, found...)
+		}
+	}
+	return files, nil
+}
+
+// splitArgument reads [0xPOOL=]FILE. A file whose name has a = in it can be given as ./0x...=...
+func splitArgument(arg string) (input, error) {
+	pool, path, given := strings.Cut(arg, "=")
+	if !given || !strings.HasPrefix(pool, "0x") {
+		return input{path: arg}, nil
+	}
+	address, err := dex.ParseAddress(pool)
+	if err != nil {
+		return input{}, cli.UsageError("%q: the pool before the = : %w", arg, err)
+	}
+	if path == "" {
+		return input{}, cli.UsageError("%q: no file after the =", arg)
+	}
+	return input{path: path, pool: address}, nil
+}
+
+func rawFiles(folder string) ([]input, error) {
+	var files []input
+	for _, pattern := range []string{"*.raw.csv", "*.raw.csv.gz"} {
+		names, err := fs.Glob(os.DirFS(folder), pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			files = append(files, input{path: filepath.Join(folder, name), inFolder: true})
+		}
+	}
+	slices.SortFunc(files, func(a, b input) int { return strings.Compare(a.path, b.path) })
+	if len(files) == 0 {
+		return nil, cli.WithHint(fmt.Errorf("folder %s has no *.raw.csv or *.raw.csv.gz", folder),
+			"a folder stands for its raw logs alone; name decoded files (*.events.csv.gz) themselves")
+	}
+	return files, nil
+}
+
+// loadPools reads the pools file given, or else those beside the files and in $MYC_DATA; of those, what comes first holds.
+func loadPools(given string, files []input) (*dex.Pools, error) {
+	if given != "" {
+		pools, err := dex.LoadPools(given)
+		return pools, cli.WithHint(err, "--pools names a file like {\"tokens\": [...], \"pools\": [{\"chain_id\", \"pool\", \"protocol\", \"fee_pips\", \"token0\", \"token1\"}]}")
+	}
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, filepath.Join(filepath.Dir(f.path), "pools.json"))
+	}
+	if data := os.Getenv("MYC_DATA"); data != "" {
+		paths = append(paths, filepath.Join(data, "dex", "pools.json"))
+	}
+	all := dex.NewPools()
+	seen := map[string]bool{}
+	for _, path := range paths {
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		pools, err := dex.LoadPools(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all.AddUnknown(pools)
+	}
+	return all, nil
+}
+
+// try opens each file once and takes those out that a folder holds beside events.
+func (in *inputs) try(stderr io.Writer) error {
+	var faults []error
+	kept := in.files[:0]
+	for _, f := range in.files {
+		s, err := f.open(in.pools)
+		switch {
+		case err == nil:
+			kept = append(kept, f)
+			if err := s.Close(); err != nil {
+				faults = append(faults, err)
+			}
+		case f.inFolder && errors.Is(err, dex.ErrNotEvents):
+			fmt.Fprintf(stderr, "polygon-adapter: passed over: %v\n", err)
+			in.skipped++
+		default:
+			faults = append(faults, err)
+		}
+	}
+	in.files = kept
+	if err := errors.Join(faults...); err != nil {
+		return fileHint(err)
+	}
+	if len(kept) == 0 {
+		return errors.New("no file with DEX events is left")
+	}
+	return nil
+}
+
+func fileHint(err error) error {
+	switch {
+	case errors.Is(err, dex.ErrUnknownPool):
+		return cli.WithHint(err, "give the pool as 0xPOOL=FILE, or name a pools file that has it with --pools")
+	case errors.Is(err, dex.ErrNotEvents):
+		return cli.WithHint(err, "what can be read are *.raw.csv[.gz] and *.events.csv[.gz] of DEX pools")
+	}
+	return err
+}
+
+func (f input) open(pools *dex.Pools) (dex.Source, error) {
+	return dex.OpenFile(f.path, dex.OpenOptions{Pool: f.pool, Pools: pools})
+}
+
+// open opens all for one round of playing; market is nil for files.
+func (in *inputs) open(report func(*dex.RowError)) (m *dex.Merge, market *dex.Synthetic, err error) {
+	if in.market != nil {
+		market = in.market()
+		return dex.NewMerge([]dex.Source{market}, report), market, nil
+	}
+	var sources []dex.Source
+	for _, f := range in.files {
+		s, err := f.open(in.pools)
+		if err != nil {
+			return nil, nil, errors.Join(err, dex.NewMerge(sources, nil).Close())
+		}
+		sources = append(sources, s)
+	}
+	return dex.NewMerge(sources, report), nil, nil
+}
