@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
 	"sync"
 
 	"github.com/mycelium-bus/mycelium/bus/topic"
@@ -39,6 +42,12 @@ type attachment struct {
 	slot   slot
 }
 
+// abandon gives back an attachment that is not used after all.
+func (a *attachment) abandon() {
+	a.grant.Close()
+	a.slot.released()
+}
+
 // slot is what to do when a handle has given its slot back.
 type slot struct{ give func() }
 
@@ -69,13 +78,15 @@ func (c *Conn) attachConsumer(ctx context.Context, name string, o subscribeOptio
 	}
 	a, err := c.backend.consumer(ctx, name, o)
 	if err == nil && a.config.Routing == topic.Queue && !o.fanout {
-		a.grant.Close()
-		a.slot.released()
+		a.abandon()
 		return attachment{}, fmt.Errorf("%w: the topic is a queue, whose groups this version does not have; bus.Fanout() observes it",
 			errors.ErrUnsupported)
 	}
 	return a, err
 }
+
+// encodeConfig is how a topic's configuration stands in its files and in control messages.
+func encodeConfig(c topic.Config) ([]byte, error) { return json.Marshal(c) }
 
 // decodeConfig reads a topic's configuration as it stands in the topic's files and in the broker's answers.
 func decodeConfig(name string, b []byte) (topic.Config, error) {
@@ -86,6 +97,15 @@ func decodeConfig(name string, b []byte) (topic.Config, error) {
 		}
 	}
 	return c.WithDefaults(), nil
+}
+
+// software names this program to the broker.
+func software() string {
+	s := filepath.Base(os.Args[0])
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		s += " " + info.Main.Version
+	}
+	return s
 }
 
 // newRules returns what the topic's publishers keep, nil where it takes anything.

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,7 +95,11 @@ func (d *directory) producer(_ context.Context, name string) (attachment, error)
 
 func (d *directory) consumer(_ context.Context, name string, o subscribeOptions) (attachment, error) {
 	return d.attach(name, shmring.Consume, func(r *shmring.Ring, c topic.Config) (shmring.Grant, error) {
-		return r.GrantConsumer(o.policy(c))
+		p, err := o.policy(c)
+		if err != nil {
+			return shmring.Grant{Lock: -1}, err
+		}
+		return r.GrantConsumer(p)
 	})
 }
 
@@ -140,7 +143,7 @@ func (d *directory) create(_ context.Context, c topic.Config) error {
 
 // ringOptions are the ring of a topic, whose configuration has its defaults.
 func ringOptions(c topic.Config) (shmring.Options, error) {
-	raw, err := json.Marshal(c)
+	raw, err := encodeConfig(c)
 	return shmring.Options{
 		Kind: shmring.Kind(c.Kind), Routing: uint8(c.Routing), Sleep: uint8(c.Sleep),
 		Capacity: uint64(c.Size), MaxFrame: uint64(c.MaxFrame), MaxClaim: uint64(c.MaxClaim),
@@ -167,7 +170,7 @@ func (d *directory) remove(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(filepath.Join(d.path, name), gone), os.RemoveAll(gone))
+	return errors.Join(os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)), os.RemoveAll(gone))
 }
 
 func (d *directory) close() error { return d.rings.close() }

@@ -2,8 +2,12 @@ package bus
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
+	"github.com/mycelium-bus/mycelium/uds"
 )
 
 // What can go wrong, to be tested with errors.Is; the errors that carry them name what was wrong with which value. They mean
@@ -37,6 +41,9 @@ var (
 	// ErrVersion says that the broker, or a topic's files, have another version than this library.
 	ErrVersion = shmring.ErrVersion
 
+	// ErrInvalid says that a topic's configuration, or a subscription's credit, makes no sense.
+	ErrInvalid = topic.ErrInvalid
+
 	// ErrNoTopic says that there is no topic of this name.
 	ErrNoTopic = errors.New("no such topic")
 	// ErrNoBroker says that no broker answers: there is none at the socket, or it went away. Handles that are open go on.
@@ -49,3 +56,44 @@ var (
 // LappedError says which part of the ring a subscription missed, in bytes of the ring: Missed() of them, headers and
 // padding included, from position From up to To, where it goes on.
 type LappedError = shmring.LappedError
+
+// Hint returns what a user can do about an error, or "" where nobody knows: brokers say so, and where none answers the
+// socket tells why.
+func Hint(err error) string {
+	if refused, ok := errors.AsType[*control.Error](err); ok {
+		return refused.Hint
+	}
+	if socket, ok := errors.AsType[*uds.Error](err); ok {
+		return socket.Hint()
+	}
+	return ""
+}
+
+// refusal is what the broker refused, as one of this package's errors.
+type refusal struct {
+	said     *control.Error
+	sentinel error
+}
+
+func (r *refusal) Error() string   { return r.said.Error() }
+func (r *refusal) Unwrap() []error { return []error{r.sentinel, r.said} }
+
+var sentinels = map[control.Code]error{
+	control.CodeVersion: ErrVersion, control.CodeNoTopic: ErrNoTopic, control.CodeExists: ErrExists, control.CodeInUse: ErrInUse,
+	control.CodeLimit: ErrLimit, control.CodePermission: ErrPermission, control.CodeTooLarge: ErrTooLarge,
+	control.CodeNoSpace: ErrNoSpace, control.CodeInvalid: ErrInvalid, control.CodeCorrupt: ErrCorrupt, control.CodeClosed: ErrClosed,
+}
+
+// brokerError makes an error of the control connection one of this package's.
+func brokerError(err error) error {
+	said, refused := errors.AsType[*control.Error](err)
+	switch {
+	case refused && sentinels[said.Code] != nil:
+		return &refusal{said, sentinels[said.Code]}
+	case errors.Is(err, control.ErrClosed):
+		return fmt.Errorf("%w: the connection was closed", ErrClosed)
+	case errors.Is(err, control.ErrDisconnected):
+		return fmt.Errorf("%w: %w", ErrNoBroker, err)
+	}
+	return err
+}

@@ -96,7 +96,7 @@ func Slow(policy topic.Slow) SubscribeOption {
 		case Block, Drop, Evict:
 			o.slow = ringSlow(policy)
 		default:
-			o.fault = fmt.Errorf("slow policy %d is not one of block, drop, evict", policy)
+			o.fault = fmt.Errorf("%w: slow policy %d is not one of block, drop, evict", ErrInvalid, policy)
 		}
 	}
 }
@@ -105,14 +105,14 @@ func Slow(policy topic.Slow) SubscribeOption {
 // it missed ([LappedError]). It reads copies.
 func Lossy() SubscribeOption { return func(o *subscribeOptions) { o.slow = shmring.Lossy } }
 
-// Credit is the most bytes that the subscription may lag before publishers wait for it: a multiple of 16, from two of the
-// topic's largest claims to the ring's size; 0 is the topic's.
+// Credit is the most bytes that the subscription may lag before publishers wait for it: from two of the topic's largest claims
+// to the ring's size, rounded up to 16; 0 is the topic's. Subscribe returns [ErrInvalid] for others.
 func Credit(bytes int) SubscribeOption {
 	return func(o *subscribeOptions) {
 		if bytes < 0 {
-			o.fault = fmt.Errorf("credit %d is negative", bytes)
+			o.fault = fmt.Errorf("%w: credit %d is negative", ErrInvalid, bytes)
 		}
-		o.credit = uint64(bytes)
+		o.credit = (uint64(bytes) + 15) &^ 15
 	}
 }
 
@@ -120,7 +120,7 @@ func Credit(bytes int) SubscribeOption {
 func Patience(d time.Duration) SubscribeOption {
 	return func(o *subscribeOptions) {
 		if d < 0 {
-			o.fault = fmt.Errorf("patience %v is negative", d)
+			o.fault = fmt.Errorf("%w: patience %v is negative", ErrInvalid, d)
 		}
 		o.patience = d
 	}
@@ -146,16 +146,18 @@ func ringSlow(s topic.Slow) shmring.Slow {
 }
 
 // policy fills in what the subscription left to the topic.
-func (o subscribeOptions) policy(c topic.Config) shmring.Policy {
+func (o subscribeOptions) policy(c topic.Config) (shmring.Policy, error) {
 	p := shmring.Policy{Slow: o.slow, Credit: o.credit, Patience: o.patience, UID: uint32(os.Geteuid())}
 	if p.Slow == 0 {
 		p.Slow = ringSlow(c.Slow)
 	}
 	if p.Credit == 0 {
 		p.Credit = uint64(c.Credit)
+	} else if least := 2 * c.MaxClaim; p.Credit < uint64(least) || p.Credit > uint64(c.Size) {
+		return p, fmt.Errorf("%w: credit %d is not between %d, twice max_claim, and the size, %d", ErrInvalid, p.Credit, least, c.Size)
 	}
 	if p.Patience == 0 {
 		p.Patience = time.Duration(c.Patience)
 	}
-	return p
+	return p, nil
 }

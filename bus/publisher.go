@@ -39,6 +39,7 @@ func (c *Conn) PublisherContext(ctx context.Context, topic string) (*Publisher, 
 	}
 	ring, err := a.ring.Producer(a.grant, c.options.Name)
 	if err != nil {
+		a.slot.released() // the ring has taken the grant over
 		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
 	}
 	return &Publisher{ring: ring, rules: newRules(a.config), idle: &Backoff{}, slot: a.slot, id: ring.ID()}, nil
@@ -135,7 +136,8 @@ func (p *Publisher) Stats() (PublisherStats, error) {
 	return PublisherStats{}, nil
 }
 
-// Close aborts a forgotten claim and gives the slot back. It may be called more than once.
+// Close aborts a forgotten claim and gives the slot back. It may be called more than once. It waits for the broker to take note,
+// at most a second.
 func (p *Publisher) Close() error {
 	err := p.ring.Close()
 	p.slot.released()

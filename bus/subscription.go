@@ -42,6 +42,7 @@ func (c *Conn) SubscribeContext(ctx context.Context, topic string, options ...Su
 	}
 	ring, err := a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from})
 	if err != nil {
+		a.slot.released() // the ring has taken the grant over
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
 	}
 	return &Subscription{ring: ring, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
@@ -160,7 +161,7 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 }
 
 // Close gives the slot back; what was not handled stays unread. It may be called more than once. Bytes that were lent must
-// not be touched afterwards.
+// not be touched afterwards. It waits for the broker to take note, at most a second.
 func (s *Subscription) Close() error {
 	err := s.ring.Close()
 	s.slot.released()

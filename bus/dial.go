@@ -1,0 +1,212 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/shmring"
+	"github.com/mycelium-bus/mycelium/uds"
+	"golang.org/x/sys/unix"
+)
+
+// Dial connects to the broker at o.Socket. It blocks until the broker has answered, refused, or ctx ends. Errors:
+// [ErrNoBroker], [ErrPermission], [ErrVersion], [ErrLimit].
+//
+// When the broker goes away, handles that are open keep exchanging messages; what needs the broker returns [ErrNoBroker] from
+// then on, also when another one comes: dial again.
+func Dial(ctx context.Context, o Options) (*Conn, error) {
+	o = o.withDefaults()
+	b := &broker{socket: o.Socket}
+	var err error
+	b.conn, err = control.Dial(ctx, o.Socket, control.Options{Name: o.Name, Software: software(), Notice: b.notice})
+	if err != nil {
+		return nil, fmt.Errorf("dial the broker: %w", dialError(ctx, err))
+	}
+	return &Conn{options: o, backend: b}, nil
+}
+
+func dialError(ctx context.Context, err error) error {
+	_, refused := errors.AsType[*control.Error](err)
+	switch {
+	case refused || ctx.Err() != nil:
+		return brokerError(err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoBroker, err)
+}
+
+// broker hands out the topics of a broker, who grants the slots.
+type broker struct {
+	conn   *control.Conn
+	socket string
+	rings  rings
+}
+
+// notice takes what the broker says unasked. A deleted topic's files say so themselves, and so handles learn of it.
+func (b *broker) notice(m control.Message) {
+	if _, ok := m.(*control.TopicDeleted); ok {
+		b.rings.sweep()
+	}
+}
+
+// request asks the broker, again while it is still creating the topic.
+func (b *broker) request(ctx context.Context, m control.Message) (control.Message, []int, error) {
+	for {
+		answer, fds, err := b.conn.Request(ctx, m)
+		if refusal, ok := errors.AsType[*control.Error](err); !ok || refusal.Code != control.CodeNotReady {
+			return answer, fds, brokerError(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond): // creating takes a millisecond per 4 MiB
+		}
+	}
+}
+
+// ask makes a request that is answered without descriptors.
+func ask[A control.Message](ctx context.Context, b *broker, m control.Message) (A, error) {
+	answer, fds, err := b.request(ctx, m)
+	uds.CloseFDs(fds)
+	a, ok := answer.(A)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.Type())
+	}
+	return a, err
+}
+
+func (b *broker) attach(ctx context.Context, m control.Message, access shmring.Access) (attachment, error) {
+	answer, fds, err := b.request(ctx, m)
+	if err != nil {
+		return attachment{}, err
+	}
+	a, ok := answer.(*control.Attached)
+	if !ok || len(fds) < 5 {
+		uds.CloseFDs(fds)
+		return attachment{}, fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.Type())
+	}
+	att := attachment{grant: shmring.Grant{Slot: int(a.Slot), Lock: -1}}
+	if len(fds) > 5 {
+		att.grant.Lock = fds[5]
+		att.slot.give = func() { b.giveBack(a) }
+	}
+	files := shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}
+	att.ring, err = b.ring(ringKey{a.Topic, access}, files)
+	if err == nil && att.ring.Nonce() != a.Nonce {
+		err = fmt.Errorf("%w: topic %q has nonce %#x, the broker says %#x", ErrCorrupt, a.Topic, att.ring.Nonce(), a.Nonce)
+	}
+	if err == nil {
+		att.config, err = decodeConfig(a.Topic, a.Config)
+	}
+	if err != nil {
+		att.abandon()
+		return attachment{}, err
+	}
+	return att, nil
+}
+
+// ring maps a topic's files, or closes them where they are mapped already.
+func (b *broker) ring(key ringKey, files shmring.Files) (*shmring.Ring, error) {
+	defer func() { files.Close() }()
+	var st unix.Stat_t
+	if err := unix.Fstat(files.Ring, &st); err != nil {
+		return nil, err
+	}
+	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (*shmring.Ring, error) {
+		taken := files
+		files = shmring.Files{Ring: -1, Cursors: -1, Control: -1, LocksP: -1, LocksC: -1}
+		return shmring.Attach(taken, key.access)
+	})
+}
+
+// giveBack tells the broker that a slot is free, so that its list of clients is right. It waits for the answer, for a later
+// grant may be the same slot again; but not for long, since the slot's lock has fallen and says the same.
+func (b *broker) giveBack(a *control.Attached) {
+	b.rings.sweep()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, fds, _ := b.conn.Request(ctx, &control.Detach{Topic: a.Topic, Role: a.Role, Slot: a.Slot})
+	uds.CloseFDs(fds)
+}
+
+func (b *broker) producer(ctx context.Context, name string) (attachment, error) {
+	return b.attach(ctx, &control.AttachProducer{Topic: name}, shmring.Produce)
+}
+
+func (b *broker) consumer(ctx context.Context, name string, o subscribeOptions) (attachment, error) {
+	return b.attach(ctx, &control.AttachConsumer{
+		Topic: name, Slow: control.Slow(o.slow), Credit: o.credit, PatienceNs: uint64(o.patience),
+	}, shmring.Consume)
+}
+
+func (b *broker) inspector(ctx context.Context, name string) (attachment, error) {
+	return b.attach(ctx, &control.AttachInspect{Topic: name}, shmring.Inspect)
+}
+
+func (b *broker) create(ctx context.Context, c topic.Config) error {
+	raw, err := encodeConfig(c)
+	if err == nil {
+		_, err = ask[*control.OK](ctx, b, &control.CreateTopic{Config: raw})
+	}
+	return err
+}
+
+func (b *broker) remove(ctx context.Context, name string) error {
+	_, err := ask[*control.OK](ctx, b, &control.DeleteTopic{Topic: name})
+	b.rings.sweep()
+	return err
+}
+
+func (b *broker) topics(ctx context.Context) ([]TopicState, error) {
+	var list []TopicState
+	for after := ""; ; {
+		page, err := ask[*control.Topics](ctx, b, &control.ListTopics{After: after})
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Topics {
+			c, err := decodeConfig(t.Name, t.Config)
+			if err != nil {
+				t.State, t.Fault = control.TopicDamaged, err.Error()
+			}
+			list = append(list, TopicState{c, t.State.String(), t.CreatedNs, t.Fault})
+			after = t.Name
+		}
+		if !page.More || len(page.Topics) == 0 {
+			return list, nil
+		}
+	}
+}
+
+func (b *broker) clients(ctx context.Context) ([]Client, error) {
+	var list []Client
+	last := uint64(0)
+	for next := (control.ListClients{}); ; {
+		page, err := ask[*control.Clients](ctx, b, &next)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page.Clients {
+			if len(list) == 0 || c.Session != last {
+				list = append(list, Client{c.Name, c.Software, int(c.PID), int(c.UID), int(c.GID), time.Unix(0, int64(c.SinceNs)), nil})
+				last = c.Session
+			}
+			at := &list[len(list)-1]
+			for _, s := range c.Slots { // a client's slots may go on in the next page
+				at.Slots = append(at.Slots, Slot{s.Topic, s.Role.String(), int(s.Slot)})
+			}
+		}
+		if !page.More || len(page.Clients) == 0 {
+			return list, nil
+		}
+		next = control.ListClients{From: page.Next, Skip: page.NextSkip}
+	}
+}
+
+func (b *broker) close() error { return errors.Join(b.conn.Close(), b.rings.close()) }
