@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockName is the file in the bus directory that a broker holds flock(2) on; it says who.
+const lockName = ".lock"
+
+// Prefixes of what creation and deletion leave behind when their process dies.
+const (
+	newPrefix     = ".new-"
+	deletedPrefix = ".del-"
+)
+
+// prepareDir makes the bus directory if it is missing, and refuses one that others could write or that is a symbolic link.
+func prepareDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return withHint(fmt.Errorf("create the bus directory: %w", err), "choose another one with --dir, or create its parent")
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: dir, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return withHint(fmt.Errorf("%w: %s is not a directory", ErrDirectory, dir), "choose another path with --dir")
+	case int(st.Uid) != os.Geteuid():
+		return withHint(fmt.Errorf("%w: %s belongs to user %d, this is user %d", ErrDirectory, dir, st.Uid, os.Geteuid()),
+			"run the broker as user %d, or choose another path with --dir", st.Uid)
+	case st.Mode&0o077 != 0:
+		return withHint(fmt.Errorf("%w: %s has mode %#o, want 0700", ErrDirectory, dir, st.Mode&0o777), "chmod 0700 %s", dir)
+	}
+	return nil
+}
+
+// lockDir takes the directory for this broker. The lock is the open file: it falls when that is closed, at the latest with
+// the process.
+func lockDir(dir, socket string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the bus directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		defer f.Close()
+		return nil, withHint(fmt.Errorf("%w: %s is locked by %s", ErrRunning, dir, holderOf(f)),
+			"stop that broker, or choose another directory with --dir")
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock the bus directory %s: %w", dir, err)
+	}
+	if !standsAt(f) {
+		f.Close()
+		return nil, withHint(fmt.Errorf("lock the bus directory: %s was removed meanwhile", dir), "start again")
+	}
+	// Information for whoever is refused.
+	note := fmt.Sprintf("pid %d, socket %s\n", os.Getpid(), socket)
+	if err := errors.Join(f.Truncate(0), second(f.WriteAt([]byte(note), 0))); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write %s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+// standsAt reports whether the open file is still the one at its path: a purge removes the lock file with the directory, and
+// a lock on a removed file keeps nobody out.
+func standsAt(f *os.File) bool {
+	open, err1 := f.Stat()
+	there, err2 := os.Lstat(f.Name())
+	return err1 == nil && err2 == nil && os.SameFile(open, there)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// holderOf reads who wrote itself into the lock file.
+func holderOf(f *os.File) string {
+	note, err := io.ReadAll(io.NewSectionReader(f, 0, 4096))
+	if who := strings.TrimSpace(string(note)); err == nil && who != "" {
+		return who
+	}
+	return "a process that has not said which"
+}
+
+// removeLeftovers removes what a process left that died while it created or deleted a topic. It returns their names. Under
+// the directory's lock nobody else creates or deletes.
+func removeLeftovers(dir string) (removed []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for topics: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), newPrefix) && !strings.HasPrefix(e.Name(), deletedPrefix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return removed, fmt.Errorf("remove what an interrupted process left: %w", err)
+		}
+		removed = append(removed, e.Name())
+	}
+	return removed, nil
+}
+
+// removeTopic takes the topic's directory out of sight in one step, then removes it.
+func removeTopic(dir, name string) error {
+	gone, err := os.MkdirTemp(dir, deletedPrefix)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(gone, name)); err != nil {
+		return errors.Join(err, os.Remove(gone))
+	}
+	return os.RemoveAll(gone)
+}
+
+// slotLocks are the files whose bytes are locked by who holds the slot of that number (shmring, layout.go).
+const (
+	producerLocks = "locks.p"
+	consumerLocks = "locks.c"
+)
+
+// slotHeld reports whether a process holds a topic's slot; slot -1 asks for any slot. It only looks: the kernel says who
+// lives, also when the topic's other files are damaged.
+func slotHeld(topicDir, file string, slot int64) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(topicDir, file), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lk := unix.Flock_t{Type: unix.F_RDLCK, Start: max(slot, 0), Len: 1}
+	if slot < 0 {
+		lk.Len = 0 // up to the end of all files
+	}
+	for {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return false, os.NewSyscallError("fcntl(F_OFD_GETLK)", err)
+	}
+	return lk.Type != unix.F_UNLCK, nil
+}
