@@ -48,9 +48,11 @@
 //	[used]       Ring.activate                                every scan
 //	[policy]     Ring.GrantConsumer                           Producer.gateOfReaders, Ring.newReader
 //	[dropped]    whoever drops a reader                       Producer.gateOfReaders, Reader.checkGate
+//	[head]       Ring.initialize                              Ring.verifyGroups
 //	[closing]    Ring.MarkClosing                             Ring.Closing
 //	[config]     Ring.SetConfig                               Ring.Config
 //	[floor]      Lines.Send                                   Lines.Await
+//	[repairer]   Ring.repairUnder                             Ring.Repairer
 //	[magic]      Ring.initialize                              decodeHeader
 //
 // # Invariants

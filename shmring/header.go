@@ -29,6 +29,7 @@ const (
 	hGroups    = 104
 	hCreatedNs = 112
 	hOffsets   = 120 // 15 of 8 bytes, in the order of geometry.offsets
+	hInode     = 240 // of the ring file: in a copy it is another
 	hName      = 256
 	hNameSize  = 64
 	hCRC       = headerSize - 8 // CRC-32C of the bytes before it
@@ -63,6 +64,7 @@ type header struct {
 	geometry
 	nonce     uint64
 	createdNs uint64
+	inode     uint64
 	name      string
 	writable  bool // false: a feature word asks that we only read
 }
@@ -108,6 +110,7 @@ func (h *header) encode(id fileID) []byte {
 	le.PutUint64(b[hConsumers:], h.consumers)
 	le.PutUint64(b[hGroups:], h.groups)
 	le.PutUint64(b[hCreatedNs:], h.createdNs)
+	le.PutUint64(b[hInode:], h.inode)
 	for i, o := range h.offsets() {
 		le.PutUint64(b[hOffsets+8*i:], o.value)
 	}
@@ -126,6 +129,7 @@ func decodeHeader(page []byte, id fileID) (*header, error) {
 		return nil, bad("file size", 0, len(page), fmt.Sprintf("at least %d", headerSize))
 	}
 	le := binary.LittleEndian
+	// order: acquire, pair [magic] with Ring.initialize: read by a system call, and a rename came between.
 	if got := le.Uint64(page[hMagic:]); got != magic {
 		return nil, bad("magic", hMagic, fmt.Sprintf("%#x", got), fmt.Sprintf("%#x (not a Mycelium file)", uint64(magic)))
 	}
@@ -149,6 +153,7 @@ func decodeHeader(page []byte, id fileID) (*header, error) {
 		},
 		nonce:     le.Uint64(page[hNonce:]),
 		createdNs: le.Uint64(page[hCreatedNs:]),
+		inode:     le.Uint64(page[hInode:]),
 		writable:  le.Uint64(page[hROCompat:])&^knownROCompat == 0,
 	}
 	if h.nonce>>63 == 0 {

@@ -130,10 +130,11 @@ func (r *Ring) inspectConsumers(info *Info) {
 			PID:  int(w(cPid)), StartedNs: w(cStartedNs), Position: w(cCursor), CatchingUp: s.flags()&flagCatchingUp != 0,
 			Messages: w(cMessages), Bytes: w(cBytes), MissedBytes: w(cMissedBytes), Laps: w(cLaps),
 			Dropped: dropped == uint64(s.gen()), Alive: r.alive(consumerLocks, slot),
-			// order: acquire (these two), pair [policy] with Ring.GrantConsumer.
+			// order: acquire, pair [policy] with Ring.GrantConsumer.
 			Credit: r.consumerEntry(slot, eCredit).Load()}
 		if s.kind() == slotReader {
-			c.Mode = Slow(r.consumerEntry(slot, ePolicy).Load()).String() // order: acquire, see above
+			// order: acquire, pair [policy] with Ring.GrantConsumer.
+			c.Mode = Slow(r.consumerEntry(slot, ePolicy).Load()).String()
 		}
 		info.Consumers = append(info.Consumers, c)
 	}
@@ -175,7 +176,7 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 	}
 	private := new([8]shm.Word)
 	rd := &Reader{
-		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, policy: Lossy, copies: true, observes: true,
+		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, policy: Lossy, copies: true,
 		buf: make([]byte, r.maxFrame), step: r.capacity, credit: r.capacity,
 		cursor: &private[0], messages: &private[1], bytes: &private[2], missedBytes: &private[3], laps: &private[4], dropped: &private[5],
 		lease: &lease{ring: r, grant: Grant{Lock: -1}, word: &private[6]},
@@ -194,6 +195,12 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 	rd.cursor.StoreRelaxed(rd.pos) // order: none, the word is private.
 	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
 	return rd, nil
+}
+
+// copiedOver reports whether pos, though producers came to it, cannot be found any more in a copy of the ring.
+func (r *Ring) copiedOver(pos uint64) bool {
+	// order: acquire, pair [tail] with Producer.reserveShared and Producer.refresh.
+	return before(pos, r.tail.Load()) && r.inMotion()
 }
 
 // Age is how long ago a wall-clock time of a slot was; never negative.

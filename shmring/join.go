@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -98,8 +97,8 @@ func (r *Ring) newReader(slot uint64, name string) *Reader {
 	for _, c := range []*shm.Word{rd.messages, rd.bytes, rd.missedBytes, rd.laps} {
 		c.StoreRelaxed(0) // order: none, the state word releases it; only the tenant writes it.
 	}
-	w(cStartedNs).StoreRelaxed(uint64(time.Now().UnixNano())) // order: none, see above
-	w(cPid).StoreRelaxed(uint64(os.Getpid()))                 // order: none, see above
+	w(cStartedNs).StoreRelaxed(uint64(now().UnixNano())) // order: none, see above
+	w(cPid).StoreRelaxed(uint64(os.Getpid()))            // order: none, see above
 	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), name)
 	return rd
 }
@@ -157,7 +156,7 @@ func (r *Ring) start(from From, safe uint64) (uint64, error) {
 func (r *Ring) walkTail() (uint64, error) {
 	// order: acquire, pair [tail] with Producer.refresh and Producer.Close.
 	pos := later(alignDown(r.tail.Load(), r.segment), r.capacity)
-	for range r.capacity / frameAlign { // a producer at full speed moves the end, but a walk is faster than a copy
+	for range r.capacity / frameAlign {
 		next, _, err := r.frameAt(pos)
 		// order: acquire, pair [limit] with Producer.refresh: after the look at the frame.
 		if limit := r.limit.Load(); int64(limit-pos) > int64(r.capacity) {
@@ -172,7 +171,7 @@ func (r *Ring) walkTail() (uint64, error) {
 		}
 		pos = next
 	}
-	return 0, corruptFrame(pos, "chain of frames", "longer than the ring", "an end")
+	return pos, nil // still a frame's begin, and as new as anything a moving end can give
 }
 
 // frameAt reads the frame header at pos: where the next frame is (pos itself if there is no frame) and its second word.

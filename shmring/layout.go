@@ -269,7 +269,6 @@ func makeState(gen uint32, k slotKind, flags uint8, group uint16) state {
 func (s state) gen() uint32    { return uint32(s) }
 func (s state) kind() slotKind { return slotKind(s >> 32) }
 func (s state) flags() uint8   { return uint8(s >> 40) }
-func (s state) group() uint16  { return uint16(s>>48) & 1023 }
 
 func (k slotKind) String() string {
 	names := [...]string{"free", "producer", "reader", "lossy", "member", "orphan"}

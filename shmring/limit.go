@@ -52,19 +52,38 @@ func (p *Producer) refresh(size uint64) error {
 	// limit that allowed it.
 	shm.FenceStores()
 	if before(p.limit, end) {
-		p.holder = holder
-		if p.blockedSince.IsZero() {
-			p.blockedSince = time.Now()
-		}
+		p.held(holder)
 		return ErrBackPressure
 	}
 	if !p.blockedSince.IsZero() {
 		// order: none, only this handle writes the counter.
-		p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(time.Since(p.blockedSince)))
+		p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(now().Sub(p.blockedSince)))
 		p.blockedSince = time.Time{}
 	}
 	return nil
 }
+
+// repairAfter is how long a producer waits for the same claim or cursor before it looks whether its owner is dead.
+const repairAfter = 50 * time.Millisecond
+
+// held notes what holds this producer up, and repairs when that has not moved for repairAfter.
+func (p *Producer) held(by Holder) {
+	t := now()
+	if p.blockedSince.IsZero() {
+		p.blockedSince = t
+	}
+	if by != p.holder || p.heldSince.IsZero() {
+		p.holder, p.heldSince = by, t
+	}
+	if t.Sub(p.heldSince) >= repairAfter && by.What != "" {
+		p.heldSince = t
+		// Whoever else repairs does it for all; what fails now is tried again.
+		p.ring.repairUnder(p.lease.grant.Lock, repairer{p.slot + 1, p.lease.state.gen()}, false)
+	}
+}
+
+// now is the clock; tests that step through the code stop it.
+var now = time.Now
 
 // gateOfReaders lowers bound to what the gating readers allow.
 func (p *Producer) gateOfReaders(bound uint64, holder *Holder) uint64 {
@@ -88,7 +107,7 @@ func (p *Producer) gateOfReaders(bound uint64, holder *Holder) uint64 {
 		// order: acquire, pair [cursor] with Reader.publish: what the reader has left may be overwritten.
 		if g := r.consumerWord(slot, cCursor).Load() + credit; before(g, bound) {
 			bound = g
-			*holder = Holder{What: "reader", Slot: int(slot), Gen: s.gen()}
+			*holder = Holder{What: "reader", Slot: int(slot), Gen: s.gen(), At: g - credit}
 		}
 	}
 	return bound
@@ -116,7 +135,7 @@ func (p *Producer) gateOfClaims(bound uint64, holder *Holder) uint64 {
 			continue // another producer's stamp is there: this attempt lost
 		}
 		bound = i + r.capacity
-		*holder = Holder{What: "claim", Slot: int(slot)}
+		*holder = Holder{What: "claim", Slot: int(slot), At: i}
 	}
 	return bound
 }

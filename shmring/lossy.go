@@ -19,7 +19,7 @@ func (r *Reader) nextCopy() (Frame, bool) {
 			if !r.done && !r.intact(pos) {
 				return r.lapped(pos)
 			}
-			if r.observes && !r.done && r.ring.newerAt(pos) {
+			if r.ring.copied && !r.done && r.ring.copiedOver(pos) {
 				return r.skip(pos, alignDown(pos, r.segment)+r.segment) // a copy whose data is newer than its limit
 			}
 			return r.empty(pos)

@@ -34,7 +34,7 @@ type Producer struct {
 	open    bool
 
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
-	blockedSince                                            time.Time
+	blockedSince, heldSince                                 time.Time
 	holder                                                  Holder
 
 	ring *Ring
@@ -49,7 +49,8 @@ type reservation struct{ start, frame, end uint64 }
 type Holder struct {
 	What string // "reader", "claim", or "" when nothing did
 	Slot int
-	Gen  uint32
+	Gen  uint32 // of a reader
+	At   uint64 // its cursor, or the claim's position
 }
 
 // Producer makes a handle of a granted slot. It takes the grant's lock over, also on error. Name is for people who look
@@ -77,12 +78,12 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	}
 	// order: none (these), only this slot's tenant writes them, and readers of counters want no more than a recent value.
 	p.slotPosition.StoreRelaxed(0)
-	p.nMessages, p.nBytes = p.messages.Load(), p.bytes.Load() // order: none, see above
-	w(pStartMessages).StoreRelaxed(p.nMessages)               // order: none, see above
-	w(pStartBytes).StoreRelaxed(p.nBytes)                     // order: none, see above
-	w(pStartBackPressure).StoreRelaxed(p.backPressured.Load())
-	w(pStartedNs).StoreRelaxed(uint64(time.Now().UnixNano())) // order: none, see above
-	w(pPid).StoreRelaxed(uint64(os.Getpid()))                 // order: none, see above
+	p.nMessages, p.nBytes = p.messages.Load(), p.bytes.Load()  // order: none, see above
+	w(pStartMessages).StoreRelaxed(p.nMessages)                // order: none, see above
+	w(pStartBytes).StoreRelaxed(p.nBytes)                      // order: none, see above
+	w(pStartBackPressure).StoreRelaxed(p.backPressured.Load()) // order: none, see above
+	w(pStartedNs).StoreRelaxed(uint64(now().UnixNano()))       // order: none, see above
+	w(pPid).StoreRelaxed(uint64(os.Getpid()))                  // order: none, see above
 	writeName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize), name)
 	if p.single {
 		pos, err := r.walkTail()

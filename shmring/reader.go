@@ -30,10 +30,9 @@ type Reader struct {
 	segment  uint64
 	nMessages,
 	nBytes uint64
-	copies   bool // copy-and-check
-	gates    bool
-	observes bool   // has no slot
-	buf      []byte // where copies go
+	copies bool // copy-and-check
+	gates  bool
+	buf    []byte // where copies go
 
 	cursor            *shm.Word
 	messages, bytes   *shm.Word

@@ -57,6 +57,7 @@ func (a Access) String() string {
 type Ring struct {
 	header
 	access Access
+	copied bool   // the ring file is a copy: its files, and parts of them, may be of different moments
 	path   string // of the directory; "" when attached by descriptors
 
 	ring, cursors, control shm.Memory
@@ -144,6 +145,11 @@ func Attach(f Files, access Access) (*Ring, error) {
 	f.LocksP, f.LocksC = -1, -1
 	defer f.Close()
 	headers := [3]*header{}
+	inode, err := inodeOf(f.Ring)
+	if err != nil {
+		r.dispose()
+		return nil, err
+	}
 	for i, m := range []struct {
 		mem   *shm.Memory
 		fd    int
@@ -170,6 +176,7 @@ func Attach(f Files, access Access) (*Ring, error) {
 		}
 	}
 	r.header = *headers[0]
+	r.copied = r.inode != inode
 	if access >= Consume && !r.writable {
 		r.dispose()
 		return nil, fmt.Errorf("%w: ring has features that allow this build only to read it", ErrVersion)
@@ -190,7 +197,11 @@ func OpenFile(path string) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ring file %s: %w", path, err)
 	}
-	r := &Ring{header: *h, ring: mem, access: Inspect, path: path, dir: -1, locks: &fileLocks{-1, [2]int{-1, -1}}}
+	inode, err := inodeOf(fd)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{header: *h, ring: mem, access: Inspect, path: path, copied: h.inode != inode, dir: -1, locks: &fileLocks{-1, [2]int{-1, -1}}}
 	r.bind()
 	return r, nil
 }
@@ -219,6 +230,14 @@ func mapFile(fd int, id fileID, write bool) (*header, shm.Memory, error) {
 	}
 	mem, err := shm.Map(fd, st.Size, write)
 	return h, mem, err
+}
+
+func inodeOf(fd int) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
+	}
+	return st.Ino, nil
 }
 
 // bind finds the words that the hot paths use.

@@ -51,7 +51,7 @@ type Grant struct {
 	Slot int
 	Lock int // a raw descriptor (an os.File's finalizer would free a live slot); on a heap ring a number in its table
 
-	locks locker // of a heap ring; nil: Lock is a descriptor
+	locks locker // nil: Lock is a descriptor
 }
 
 // Close closes this copy of the grant's descriptor. The last copy gives the lock up: a broker that has sent it closes its own
@@ -94,7 +94,7 @@ func (r *Ring) GrantProducer(uid uint32) (Grant, error) {
 	if r.kind.singleProducer() {
 		n = 1
 	}
-	g, err := r.grant(producerLocks, n, r.producerWord, r.freeDeadProducer)
+	g, err := r.grant(producerLocks, n, r.producerWord)
 	if err == errNoSlot {
 		if r.kind.singleProducer() {
 			return g, fmt.Errorf("%w: topic %s is %s and has a producer", ErrInUse, r.name, r.kind)
@@ -115,7 +115,7 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	if err != nil {
 		return Grant{Lock: -1}, err
 	}
-	g, err := r.grant(consumerLocks, r.consumers, r.consumerWord, r.freeDeadConsumer)
+	g, err := r.grant(consumerLocks, r.consumers, r.consumerWord)
 	if err == errNoSlot {
 		return g, fmt.Errorf("%w: all %d consumer slots of topic %s are taken", ErrLimit, r.consumers, r.name)
 	}
@@ -163,9 +163,9 @@ func (r *Ring) checkCredit(p Policy) (uint64, error) {
 // errNoSlot never leaves this file.
 var errNoSlot = errors.New("no slot")
 
-// grant draws the lowest slot that is free, or that a dead tenant left behind, and locks its byte on a new open file
-// description.
-func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.Word, freeDead func(uint64, state) bool) (Grant, error) {
+// grant draws the lowest free slot and locks its byte on a new open file description. Where none is free it repairs first:
+// the dead may have left some.
+func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.Word) (Grant, error) {
 	none := Grant{Slot: -1, Lock: -1}
 	if r.access < Own {
 		return none, fmt.Errorf("%w: granting slots needs access own, this mapping has %s", ErrPermission, r.access)
@@ -178,32 +178,42 @@ func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.W
 	if err != nil {
 		return none, err
 	}
-	for _, wantFree := range []bool{true, false} { // the dead ones' only when no other is left
-		for slot := range n {
-			// order: acquire, pair [state] with whoever freed the slot.
-			if s := state(word(slot, 0).Load()); (s.kind() == slotFree) != wantFree {
-				continue
-			}
-			locked, err := r.locks.lock(file, h, int64(slot))
-			if err != nil {
-				r.locks.close(h)
-				return none, err
-			}
-			if !locked {
-				continue
-			}
-			// order: acquire, pair [state]: under the lock now, so nobody else takes the slot.
-			if s := state(word(slot, 0).Load()); s.kind() == slotFree || freeDead(slot, s) {
-				return Grant{Slot: int(slot), Lock: h, locks: r.locks}, nil
-			}
-			if err := r.locks.unlock(file, h, int64(slot)); err != nil {
-				r.locks.close(h)
-				return none, err
-			}
+	slot, err := r.lockFree(file, h, n, word)
+	if err == errNoSlot {
+		if _, err = r.Repair(false); err == nil || err == ErrRepairing {
+			slot, err = r.lockFree(file, h, n, word)
 		}
 	}
-	r.locks.close(h)
-	return none, errNoSlot
+	if err != nil {
+		r.locks.close(h)
+		return none, err
+	}
+	return Grant{Slot: int(slot), Lock: h, locks: r.locks}, nil
+}
+
+// lockFree locks the lowest free slot on the description h.
+func (r *Ring) lockFree(file lockFile, h int, n uint64, word func(slot, off uint64) *shm.Word) (uint64, error) {
+	for slot := range n {
+		// order: acquire, pair [state] with whoever freed the slot.
+		if state(word(slot, 0).Load()).kind() != slotFree {
+			continue
+		}
+		locked, err := r.locks.lock(file, h, int64(slot))
+		if err != nil {
+			return 0, err
+		}
+		if !locked {
+			continue // granted, and not yet active
+		}
+		// order: acquire, pair [state]: under the lock now, so nobody else takes the slot.
+		if state(word(slot, 0).Load()).kind() == slotFree {
+			return slot, nil
+		}
+		if err := r.locks.unlock(file, h, int64(slot)); err != nil {
+			return 0, err
+		}
+	}
+	return 0, errNoSlot
 }
 
 // lease is a slot in use by a handle of this process. It is apart from the handle so that a handle that was forgotten can

@@ -30,7 +30,7 @@ func (r *Ring) Verify() (rep Report, err error) {
 }
 
 func (r *Ring) verify(rep *Report) error {
-	for _, check := range []func(*Report) error{r.verifyWords, r.verifyProducers, r.verifyConsumers, r.verifyFrames} {
+	for _, check := range []func(*Report) error{r.verifyWords, r.verifyProducers, r.verifyConsumers, r.verifyGroups, r.verifyFrames} {
 		if err := check(rep); err != nil {
 			return err
 		}
@@ -54,13 +54,10 @@ func (r *Ring) verifyWords(rep *Report) error {
 	case before(limit, word):
 		return bad("tail", offTail, word, fmt.Sprintf("at most the limit, %d", limit))
 	}
-	// order: acquire, pair [limit] with Producer.refresh; the tail only grows, so here the limit comes first.
+	// order: acquire (these two), pairs [limit] and [tail] with Producer.refresh: the tail only grows, so here the limit comes
+	// first. A single producer stores the tail word before each raise of the limit, so it holds for the word, too.
 	limit = r.limit.Load()
-	tail, err := r.Tail()
-	if err != nil {
-		return err
-	}
-	if before(tail+2*r.segment, limit) {
+	if tail := r.tail.Load(); before(tail+2*r.segment, limit) {
 		return bad("limit", offLimit, limit, fmt.Sprintf("at most two segments beyond the tail, %d", tail))
 	}
 	return nil
@@ -88,6 +85,12 @@ func (r *Ring) verifyProducers(rep *Report) error {
 			continue
 		}
 		rep.OpenClaims++
+		// order: acquire (these two), pairs [won] and [limit]: a claim that was won holds the limit.
+		won, limit := r.producerWord(slot, pWon).Load(), r.limit.Load()
+		// order: acquire, pair [intent] with Producer.finish: the same claim as before the loads.
+		if won == pos && before(pos+r.capacity, limit) && r.producerWord(slot, pPosition).Load() == pos {
+			return bad("claim", pPosition, pos, fmt.Sprintf("at least limit - capacity, %d", limit-r.capacity))
+		}
 		if pos%frameAlign != 0 || before(pos, r.capacity) {
 			return bad("claim", pPosition, pos, fmt.Sprintf("0 or a multiple of 16 from %d", r.capacity))
 		}
@@ -132,14 +135,34 @@ func (r *Ring) verifyConsumers(rep *Report) error {
 			return err
 		}
 		// order: acquire, pair [state]: the same tenant as before the loads.
-		if state(r.consumerWord(slot, cState).Load()) != s {
-			continue
+		if state(r.consumerWord(slot, cState).Load()) != s || r.copied {
+			continue // in a copy, cursors and tail are of different moments
 		}
 		if before(tail, cursor) {
 			return bad("cursors", "cursor", cursor, fmt.Sprintf("at most the tail, %d", tail))
 		}
 		if dropped != uint64(s.gen()) && int64(limit-cursor) > int64(r.capacity) {
 			return bad("cursors", "cursor", cursor, fmt.Sprintf("at least limit - capacity, %d", limit-r.capacity))
+		}
+	}
+	return nil
+}
+
+// verifyGroups checks that no group's head is beyond the tail.
+func (r *Ring) verifyGroups(*Report) error {
+	if r.cursors.Len() == 0 || r.copied {
+		return nil
+	}
+	for group := range r.groups {
+		// order: acquire, pair [head] with a group's members: before the tail.
+		head := r.groupWord(group, gHead).Load() << 10 >> 10 * frameAlign
+		tail, err := r.Tail()
+		if err != nil {
+			return err
+		}
+		if before(tail, head) {
+			return &CorruptError{File: "cursors", Field: fmt.Sprintf("head of group %d", group), Position: r.offGroups + groupSize*group,
+				Got: fmt.Sprint(head), Want: fmt.Sprintf("at most the tail, %d", tail)}
 		}
 	}
 	return nil
@@ -167,7 +190,8 @@ func (r *Ring) verifySegment(rep *Report, begin, tail uint64) error {
 	for pos := begin; before(pos, end); {
 		next, w, err := r.frameAt(pos)
 		// order: acquire, pair [limit] with Producer.refresh: after the frame.
-		if int64(r.limit.Load()-pos) > int64(r.capacity) || r.newerAt(pos) {
+		lapped := int64(r.limit.Load()-pos) > int64(r.capacity)
+		if lapped || r.copied && (err != nil || next == pos) && r.inMotion() {
 			rep.Overwritten++
 			return nil
 		}
@@ -196,11 +220,23 @@ func (r *Ring) verifySegment(rep *Report, begin, tail uint64) error {
 	return nil
 }
 
-// newerAt reports whether the frame at pos's place is of a later lap: in a copy, the data may be newer than the copied limit.
-func (r *Ring) newerAt(pos uint64) bool {
-	// order: acquire, pair [commit] with Producer.finish.
-	at := r.data.Word(pos).Load() ^ r.nonce
-	return at != pos && (at-pos)&(r.capacity-1) == 0 && int64(at-pos) > 0 && (at-pos)/r.capacity <= 2
+// inMotion reports whether a copy was made while producers went round: it holds frames beyond its limit. What is amiss in it
+// may be of the copying. One such frame alone, and not the very next one, is taken for damage.
+func (r *Ring) inMotion() bool {
+	// order: acquire, pair [limit] with Producer.refresh.
+	limit := r.limit.Load()
+	newer := 0
+	for at := uint64(0); at < r.capacity && newer < 2; at += frameAlign {
+		// order: acquire, pair [commit] with Producer.finish.
+		found := r.data.Word(at).Load() ^ r.nonce
+		if (found-at)&(r.capacity-1) == 0 && !before(found, limit) && found < 1<<62 {
+			newer++
+			if before(found, limit+r.segment) {
+				return true
+			}
+		}
+	}
+	return newer >= 2
 }
 
 // openClaimAt reports whether a producer's open claim covers pos.

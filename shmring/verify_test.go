@@ -1,0 +1,510 @@
+package shmring
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var kinds = []Kind{SPSC, SPMC, MPSC, MPMC}
+
+func TestAFreshRingVerifies(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			for where, r := range map[string]*Ring{
+				"in files": newFileRing(t, small.of(k)), "on the heap": newHeapRing(t, small.of(k)),
+			} {
+				rep, err := r.Verify()
+				if err != nil {
+					t.Errorf("%s: %v", where, err)
+				}
+				if want := (Report{From: r.capacity, To: r.capacity}); rep != want {
+					t.Errorf("%s: %+v, want %+v", where, rep, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyCountsWhatIsThere(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			r := newFileRing(t, small.of(k))
+			p := newProducer(t, r)
+			for range 300 { // 300 * 112 bytes: half the ring, with padding in each segment of 8 KiB
+				if err := p.Publish(make([]byte, 96)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := p.Claim(50)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rep, err := again(t, r, Inspect).Verify()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rep.Frames != 300 || rep.Bytes != 300*96 || rep.Pads != 4 || rep.OpenClaims != 1 || rep.Overwritten != 0 {
+				t.Errorf("%+v", rep)
+			}
+			c.Abort()
+		})
+	}
+}
+
+// scene is a ring in the middle of its work: messages, a PAD, more than one lap of history, a reader and a claim that is open.
+type scene struct {
+	*Ring
+	t      *testing.T
+	p      *Producer
+	rd     *Reader
+	frames []uint64 // positions
+	claim  uint64   // position of the open one
+}
+
+func newScene(t *testing.T, k Kind) *scene {
+	r, err := Create(busDir(t), "test", small.of(k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	s := &scene{Ring: r, t: t, p: newProducer(t, r)}
+	s.rd = newReader(t, r, Policy{Slow: Block, Credit: 32 << 10}, Newest())
+	for range 900 {
+		c, err := s.p.Claim(96)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.frames = append(s.frames, c.Position())
+		if err := c.Commit(96); err != nil {
+			t.Fatal(err)
+		}
+		readAll(t, s.rd)
+	}
+	c, err := s.p.Claim(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.claim = c.Position()
+	if _, err := r.Verify(); err != nil {
+		t.Fatalf("before anything is broken: %v", err)
+	}
+	return s
+}
+
+// put writes a little-endian word into one of the ring's files, as a stranger would.
+func (s *scene) put(file string, off, value uint64) {
+	s.t.Helper()
+	f, err := os.OpenFile(ringFile(s.Ring, file), os.O_WRONLY, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], value)
+	if _, err := f.WriteAt(b[:], int64(off)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// at is where in the file ring the frame at a position stands.
+func (s *scene) at(pos uint64) uint64 { return s.offData + pos&(s.capacity-1) }
+
+func TestVerifyNamesWhatIsBroken(t *testing.T) {
+	const reader = 0
+	last := func(s *scene) uint64 { return s.frames[len(s.frames)-1] }
+	ringPut := func(off func(s *scene) uint64, value func(s *scene) uint64) func(*scene) {
+		return func(s *scene) { s.put(nameRing, off(s), value(s)) }
+	}
+	cursorsPut := func(off func(s *scene) uint64, value func(s *scene) uint64) func(*scene) {
+		return func(s *scene) { s.put(nameCursors, off(s), value(s)) }
+	}
+	is := func(v uint64) func(*scene) uint64 { return func(*scene) uint64 { return v } }
+	slot := func(off uint64) func(*scene) uint64 { return func(s *scene) uint64 { return s.offProducers + off } }
+	consumer := func(off uint64) func(*scene) uint64 {
+		return func(s *scene) uint64 { return s.offConsumers + consumerSlotSize*reader + off }
+	}
+	limit := func(s *scene) uint64 { return s.limit.Load() }
+	shared := []Kind{MPSC, MPMC}
+	for _, c := range []struct {
+		name        string
+		kinds       []Kind
+		break_      func(*scene)
+		file, field string
+	}{
+		{"a tail that is not aligned", kinds, ringPut(is(offTail), func(s *scene) uint64 { return s.tail.Load() + 8 }), "ring", "tail"},
+		{"a tail before the beginning", kinds, ringPut(is(offTail), is(0)), "ring", "tail"},
+		{"a tail beyond the limit", kinds, ringPut(is(offTail), func(s *scene) uint64 { return limit(s) + 16 }), "ring", "tail"},
+		{"a limit that is not aligned", kinds, ringPut(is(offLimit), func(s *scene) uint64 { return limit(s) + 4 }), "ring", "limit"},
+		{"a limit before the beginning", kinds, ringPut(is(offLimit), is(64)), "ring", "limit"},
+		{"a limit far beyond the tail", kinds, ringPut(is(offLimit), func(s *scene) uint64 { return limit(s) + 3*s.segment }), "ring", "limit"},
+		{"more producers in use than there are", kinds, ringPut(is(offUsedProducers), is(5)), "ring", "used producers"},
+		{"a producer slot that is a reader's", kinds, ringPut(slot(pState), is(uint64(makeState(1, slotReader, 0, groupNobody)))), "ring", "state of producer 0"},
+		{"a producer slot of no kind", kinds, ringPut(slot(pState), is(77<<32|1)), "ring", "state of producer 0"},
+		{"a claim that is not aligned", kinds, ringPut(slot(pPosition), func(s *scene) uint64 { return s.claim + 1 }), "ring", "claim of producer 0"},
+		{"a claim before the beginning", kinds, ringPut(slot(pPosition), is(16)), "ring", "claim of producer 0"},
+		{"a claim that was won, and that the limit has passed", shared, func(s *scene) {
+			s.put(nameRing, s.offProducers+pWon, limit(s)-s.capacity-16)
+			s.put(nameRing, s.offProducers+pPosition, limit(s)-s.capacity-16)
+		}, "ring", "claim of producer 0"},
+		{"more consumers in use than there are", kinds, cursorsPut(is(offUsedConsumers), is(9)), "cursors", "used consumers"},
+		{"a consumer slot that is a producer's", kinds, cursorsPut(consumer(cState), is(uint64(makeState(1, slotProducer, 0, groupNobody)))), "cursors", "state of consumer 0"},
+		{"a consumer slot of no kind", kinds, cursorsPut(consumer(cState), is(6<<32|1)), "cursors", "state of consumer 0"},
+		{"a drop of a generation that never was", kinds, ringPut(func(s *scene) uint64 { return s.offDropped }, is(2)), "ring", "dropped of consumer 0"},
+		{"a drop of no generation", kinds, ringPut(func(s *scene) uint64 { return s.offDropped }, is(1<<40)), "ring", "dropped of consumer 0"},
+		{"a cursor beyond the tail", kinds, cursorsPut(consumer(cCursor), func(s *scene) uint64 { return limit(s) + 16 }), "cursors", "cursor of consumer 0"},
+		{"a cursor that the limit has passed", kinds, cursorsPut(consumer(cCursor), func(s *scene) uint64 { return limit(s) - s.capacity - 16 }), "cursors", "cursor of consumer 0"},
+		{"a group's head beyond the tail", kinds, cursorsPut(func(s *scene) uint64 { return s.offGroups + gHead },
+			func(s *scene) uint64 { return groupHead(limit(s)+16, groupNobody) }), "cursors", "head of group 0"},
+		{"a frame without a stamp", shared, ringPut(func(s *scene) uint64 { return s.at(last(s)) }, is(1)), "ring", "stamp"},
+		{"an old frame without a stamp", kinds, ringPut(func(s *scene) uint64 { return s.at(s.frames[len(s.frames)-200]) }, is(0)), "ring", "stamp"},
+		{"a frame with the next lap's stamp", kinds, ringPut(func(s *scene) uint64 { return s.at(s.frames[len(s.frames)-200]) },
+			func(s *scene) uint64 { return (s.frames[len(s.frames)-200] + s.capacity) ^ s.nonce }), "ring", "stamp"},
+		{"a frame that is too long", kinds, ringPut(func(s *scene) uint64 { return s.at(last(s)) + 8 }, is(frameWord(4096, 0, kindData))), "ring", "length and kind"},
+		{"a frame without payload", kinds, ringPut(func(s *scene) uint64 { return s.at(last(s)) + 8 }, is(frameWord(0, 0, kindData))), "ring", "length and kind"},
+		{"padding that crosses its segment's end", kinds, ringPut(func(s *scene) uint64 { return s.at(last(s)) + 8 }, is(frameWord(8<<10, 0, kindPad))), "ring", "length and kind"},
+		{"a frame of no kind", kinds, ringPut(func(s *scene) uint64 { return s.at(last(s)) + 8 }, is(frameWord(96, 0, 3))), "ring", "length and kind"},
+	} {
+		for _, k := range c.kinds {
+			t.Run(c.name+"/"+k.String(), func(t *testing.T) {
+				s := newScene(t, k)
+				c.break_(s)
+				_, err := again(t, s.Ring, Inspect).Verify()
+				var corrupt *CorruptError
+				if !errors.As(err, &corrupt) || corrupt.File != c.file || corrupt.Field != c.field {
+					t.Errorf("got %v\nwant %s: %s", err, c.file, c.field)
+				}
+			})
+		}
+	}
+}
+
+// TestVerifyOfARingThatDied checks one whose processes are gone: nobody holds a lock, and all that is left must still be told
+// from damage.
+func TestVerifyOfARingThatDied(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			s := newScene(t, k)
+			dir := filepath.Join(busDir(t), "dead")
+			copyDir(t, s.path, dir, rand.New(rand.NewPCG(1, 2)), nil)
+			r := open(t, dir)
+			rep, err := r.Verify()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rep.OpenClaims != 1 || rep.Frames == 0 {
+				t.Errorf("%+v", rep)
+			}
+			// A bit of a stamp in the middle of the history.
+			d := &scene{Ring: r, t: t}
+			pos := s.frames[len(s.frames)-100]
+			d.put(nameRing, d.at(pos), pos^d.nonce^1<<20)
+			if _, err := r.Verify(); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "stamp") {
+				t.Errorf("a broken stamp: %v", err)
+			}
+		})
+	}
+}
+
+func open(t testing.TB, path string) *Ring {
+	t.Helper()
+	r, err := Open(path, Inspect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// copyDir copies a topic's files one after the other in a random order, in pieces, as cp does; between the pieces, step runs.
+func copyDir(t testing.TB, from, to string, rnd *rand.Rand, step func()) {
+	t.Helper()
+	if err := os.Mkdir(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{nameRing, nameCursors, nameControl, nameLocksP, nameLocksC}
+	rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for _, name := range names {
+		copyFile(t, filepath.Join(from, name), filepath.Join(to, name), rnd, step)
+	}
+}
+
+func copyFile(t testing.TB, from, to string, rnd *rand.Rand, step func()) {
+	t.Helper()
+	src, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	buf := make([]byte, 1<<20)
+	pieces := []int{256, 4096, 32 << 10, 128 << 10}
+	size := pieces[rnd.IntN(len(pieces))]
+	for off := int64(0); ; {
+		n := size
+		if off < tablesOff {
+			n = tablesOff // header and words in one go: nobody is slow enough between two lines of a page
+		}
+		n, err := src.ReadAt(buf[:n], off)
+		if _, err := dst.WriteAt(buf[:n], off); err != nil {
+			t.Fatal(err)
+		}
+		off += int64(n)
+		if err != nil {
+			return // the end
+		}
+		if step != nil {
+			step()
+		}
+	}
+}
+
+// traffic drives a ring's handles in small random steps, from one goroutine.
+type traffic struct {
+	t         testing.TB
+	r         *Ring
+	rnd       *rand.Rand
+	producers []*Producer
+	claims    []Claim // one a producer; p is nil for none
+	batches   []*Batch
+	rd        *Reader
+	rate      int // steps at a time
+}
+
+func newTraffic(t testing.TB, r *Ring, rnd *rand.Rand) *traffic {
+	tr := &traffic{t: t, r: r, rnd: rnd, rate: 1}
+	n := 3
+	if r.kind.singleProducer() {
+		n = 1
+	}
+	for range n {
+		tr.producers = append(tr.producers, newProducer(t, r))
+	}
+	tr.claims, tr.batches = make([]Claim, n), make([]*Batch, n)
+	tr.rd = newReader(t, r, Policy{Slow: Block, Credit: r.capacity}, Newest())
+	return tr
+}
+
+// body fills a message so that bytes of another one cannot pass for it.
+func body(b []byte, pos uint64) {
+	for i := range b {
+		b[i] = byte(pos>>4) ^ byte(pos>>12)*31 ^ byte(pos>>20)*17 ^ byte(i)*7
+	}
+}
+
+func isBody(b []byte, pos uint64) bool {
+	for i := range b {
+		if b[i] != byte(pos>>4)^byte(pos>>12)*31^byte(pos>>20)*17^byte(i)*7 {
+			return false
+		}
+	}
+	return true
+}
+
+// step begins, goes on with, or ends one thing.
+func (tr *traffic) step() {
+	i := tr.rnd.IntN(len(tr.producers))
+	p, max := tr.producers[i], int(tr.r.maxFrame)
+	n := 1 + tr.rnd.IntN(1+tr.rnd.IntN(max))
+	switch c, b := tr.claims[i], tr.batches[i]; {
+	case c.p != nil:
+		switch tr.rnd.IntN(4) {
+		case 0:
+			c.Abort()
+		case 1:
+			c.Commit(1 + tr.rnd.IntN(len(c.Bytes())))
+		default:
+			c.Commit(len(c.Bytes()))
+		}
+		tr.claims[i] = Claim{}
+	case b != nil:
+		if at := b.next; tr.rnd.IntN(3) > 0 {
+			if buf, err := b.Next(n); err == nil {
+				body(buf, at)
+				return
+			}
+		}
+		b.Commit()
+		tr.batches[i] = nil
+	case tr.rnd.IntN(8) == 0:
+		if b, err := p.Batch(int(tr.r.maxClaim)); err == nil {
+			tr.batches[i] = &b
+		}
+	default:
+		c, err := p.Claim(n)
+		if errors.Is(err, ErrBackPressure) {
+			readAll(tr.t, tr.rd)
+			return
+		}
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		body(c.Bytes(), c.Position())
+		if tr.rnd.IntN(3) > 0 {
+			c.Commit(n)
+		} else {
+			tr.claims[i] = c
+		}
+	}
+}
+
+// some runs as many steps as a copier might be away for.
+func (tr *traffic) some() {
+	for range tr.rnd.IntN(tr.rate + 1) {
+		tr.step()
+	}
+	if tr.rnd.IntN(200) == 0 { // preempted: producers go round
+		for range tr.rnd.IntN(3000) {
+			tr.step()
+		}
+	}
+}
+
+// copyTries is how often a ring of each kind is copied.
+func copyTries() int {
+	switch {
+	case os.Getenv("MYC_SOAK") != "":
+		return 2000
+	case testing.Short():
+		return 10
+	}
+	return 50
+}
+
+// TestACopyOfARingInMotionVerifies copies a ring in pieces while it is in use, in one goroutine so that each try can be
+// repeated: a claim may be half filled when its bytes are copied, and producers may overtake the copy or be overtaken.
+func TestACopyOfARingInMotionVerifies(t *testing.T) {
+	tries := copyTries()
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			bus := busDir(t)
+			for try := range tries {
+				rnd := rand.New(rand.NewPCG(uint64(try), uint64(k)))
+				r, err := Create(bus, fmt.Sprintf("t%d", try), small.of(k))
+				if err != nil {
+					t.Fatal(err)
+				}
+				tr := newTraffic(t, r, rnd)
+				for range rnd.IntN(3000) {
+					tr.step()
+				}
+				tr.rate = []int{0, 1, 5, 50}[rnd.IntN(4)]
+				dir := filepath.Join(bus, fmt.Sprintf("copy%d", try))
+				copyDir(t, r.path, dir, rnd, tr.some)
+				if err := checkCopy(t, dir); err != nil {
+					t.Errorf("try %d, rate %d: %v", try, tr.rate, err)
+				}
+				if _, err := r.Verify(); err != nil {
+					t.Errorf("try %d: the ring itself: %v", try, err)
+				}
+				for _, p := range tr.producers {
+					p.Close()
+				}
+				tr.rd.Close()
+				r.Close()
+				os.RemoveAll(r.path)
+				os.RemoveAll(dir)
+			}
+		})
+	}
+}
+
+// checkCopy verifies a copied topic and its ring file alone, and reads both to the end.
+func checkCopy(t testing.TB, dir string) error {
+	r, err := Open(dir, Inspect)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	lone, err := OpenFile(filepath.Join(dir, nameRing))
+	if err != nil {
+		return err
+	}
+	defer lone.Close()
+	for _, r := range []*Ring{r, lone} {
+		if _, err := r.Verify(); err != nil {
+			return err
+		}
+		if _, err := r.Inspect(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestACopyOfALiveRingVerifies is the same with a producer at full speed on another thread.
+func TestACopyOfALiveRingVerifies(t *testing.T) {
+	tries := copyTries()
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			r := newFileRing(t, Options{Kind: k, Capacity: 256 << 10, Producers: 4, Consumers: 8, Groups: 2})
+			stop, wait := publishing(t, r)
+			defer wait()
+			defer stop()
+			bus := busDir(t)
+			for try := range tries {
+				dir := filepath.Join(bus, fmt.Sprint(try))
+				copyDir(t, r.path, dir, rand.New(rand.NewPCG(uint64(try), 7)), nil)
+				if err := checkCopy(t, dir); err != nil {
+					t.Errorf("try %d: %v", try, err)
+				}
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.Verify(); err != nil {
+					t.Fatalf("try %d: the live ring: %v", try, err)
+				}
+			}
+		})
+	}
+}
+
+// publishing starts a producer at full speed, on a mapping of its own, and one more in the kinds that admit it.
+func publishing(t testing.TB, r *Ring) (stop, wait func()) {
+	n := 2
+	if r.kind.singleProducer() {
+		n = 1
+	}
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	for range n {
+		g, err := r.GrantProducer(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := again(t, r, Produce).Producer(g, "full speed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			defer p.Close()
+			rnd := rand.New(rand.NewPCG(3, 4))
+			msg := make([]byte, p.maxFrame)
+			for i := 0; ; i++ {
+				if i&63 == 0 {
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+				// Back pressure comes from the other's open claim alone, and passes.
+				if err := p.Publish(msg[:1+rnd.IntN(600)]); err != nil && !errors.Is(err, ErrBackPressure) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return sync.OnceFunc(func() { close(done) }), running.Wait
+}
