@@ -131,8 +131,15 @@ func (b *broker) giveBack(a *control.Attached) {
 	b.rings.sweep()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, fds, _ := b.conn.Request(ctx, &control.Detach{Topic: a.Topic, Role: a.Role, Slot: a.Slot})
-	uds.CloseFDs(fds)
+	// The lock may outlive the close of this process's descriptor for an instant: in the broker's own copy, which it closes
+	// after it has sent it, or in a child between fork and exec. Then the broker finds it held.
+	for pause := time.Millisecond; pause < 100*time.Millisecond; pause *= 2 {
+		_, err := ask[*control.OK](ctx, b, &control.Detach{Topic: a.Topic, Role: a.Role, Slot: a.Slot})
+		if !errors.Is(err, ErrInUse) {
+			return
+		}
+		time.Sleep(pause)
+	}
 }
 
 func (b *broker) producer(ctx context.Context, name string) (attachment, error) {

@@ -106,7 +106,7 @@ func Slow(policy topic.Slow) SubscribeOption {
 func Lossy() SubscribeOption { return func(o *subscribeOptions) { o.slow = shmring.Lossy } }
 
 // Credit is the most bytes that the subscription may lag before publishers wait for it: from two of the topic's largest claims
-// to the ring's size, rounded up to 16; 0 is the topic's. Subscribe returns [ErrInvalid] for others.
+// to the topic's credit, rounded up to 16; 0 is the topic's. Subscribe refuses others.
 func Credit(bytes int) SubscribeOption {
 	return func(o *subscribeOptions) {
 		if bytes < 0 {
@@ -153,8 +153,8 @@ func (o subscribeOptions) policy(c topic.Config) (shmring.Policy, error) {
 	}
 	if p.Credit == 0 {
 		p.Credit = uint64(c.Credit)
-	} else if least := 2 * c.MaxClaim; p.Credit < uint64(least) || p.Credit > uint64(c.Size) {
-		return p, fmt.Errorf("%w: credit %d is not between %d, twice max_claim, and the size, %d", ErrInvalid, p.Credit, least, c.Size)
+	} else if least := 2 * c.MaxClaim; p.Credit < uint64(least) || p.Credit > uint64(c.Credit) {
+		return p, fmt.Errorf("%w: credit %d is not between %d, twice max_claim, and the topic's, %d", ErrInvalid, p.Credit, least, c.Credit)
 	}
 	if p.Patience == 0 {
 		p.Patience = time.Duration(c.Patience)
