@@ -354,6 +354,22 @@ func TestPlayingEndsWithItsContextAndItsPublisher(t *testing.T) {
 	}
 }
 
+func TestAPipeIsReadOnce(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString(lines(header, row(swap, 1, ""), row(swap, 2, ""))); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	sum, _, _, err := playAll(t, options{args: []string{poolA + "=" + fmt.Sprintf("/dev/fd/%d", r.Fd())}})
+	if err != nil || sum.Published != 2 {
+		t.Errorf("%d events of 2, %v", sum.Published, err)
+	}
+}
+
 func TestSummaryAsJSON(t *testing.T) {
 	var out bytes.Buffer
 	cycles := uint64(0)

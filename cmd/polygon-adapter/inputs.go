@@ -21,15 +21,16 @@ type input struct {
 	inFolder bool        // found in a folder, so it is passed over if it is of another kind
 }
 
-// inputs are all of them, with what is known about their pools; they can be opened any number of times.
+// inputs are all of them, with what is known about their pools.
 type inputs struct {
 	files   []input
+	opened  []dex.Source // of files, for the first round: a pipe cannot be opened twice
 	pools   *dex.Pools
 	market  func() *dex.Synthetic // instead of files
 	skipped int                   // files of folders that hold no events
 }
 
-// openInputs finds the files and tries each, so that all that is wrong with them is said before anything is published.
+// openInputs finds and opens the files, so that all that is wrong with them is said before anything is published.
 func openInputs(o options, stderr io.Writer) (*inputs, error) {
 	switch {
 	case o.synthetic && len(o.args) > 0:
@@ -53,7 +54,7 @@ func openInputs(o options, stderr io.Writer) (*inputs, error) {
 	if in.pools, err = loadPools(o.pools, files); err != nil {
 		return nil, err
 	}
-	return in, in.try(stderr)
+	return in, in.openFiles(stderr)
 }
 
 // findFiles takes the arguments apart and lists folders.
@@ -150,8 +151,8 @@ func loadPools(given string, files []input) (*dex.Pools, error) {
 	return all, nil
 }
 
-// try opens each file once and takes those out that a folder holds beside events.
-func (in *inputs) try(stderr io.Writer) error {
+// openFiles opens each file and takes those out that a folder holds beside events.
+func (in *inputs) openFiles(stderr io.Writer) error {
 	var faults []error
 	kept := in.files[:0]
 	for _, f := range in.files {
@@ -159,9 +160,7 @@ func (in *inputs) try(stderr io.Writer) error {
 		switch {
 		case err == nil:
 			kept = append(kept, f)
-			if err := s.Close(); err != nil {
-				faults = append(faults, err)
-			}
+			in.opened = append(in.opened, s)
 		case f.inFolder && errors.Is(err, dex.ErrNotEvents):
 			fmt.Fprintf(stderr, "polygon-adapter: passed over: %v\n", err)
 			in.skipped++
@@ -170,13 +169,21 @@ func (in *inputs) try(stderr io.Writer) error {
 		}
 	}
 	in.files = kept
-	if err := errors.Join(faults...); err != nil {
-		return fileHint(err)
+	err := fileHint(errors.Join(faults...))
+	if err == nil && len(kept) == 0 {
+		err = errors.New("no file with DEX events is left")
 	}
-	if len(kept) == 0 {
-		return errors.New("no file with DEX events is left")
+	if err != nil {
+		in.close()
 	}
-	return nil
+	return err
+}
+
+// close closes what was opened and not played.
+func (in *inputs) close() error {
+	err := dex.NewMerge(in.opened, nil).Close()
+	in.opened = nil
+	return err
 }
 
 func fileHint(err error) error {
@@ -193,19 +200,21 @@ func (f input) open(pools *dex.Pools) (dex.Source, error) {
 	return dex.OpenFile(f.path, dex.OpenOptions{Pool: f.pool, Pools: pools})
 }
 
-// open opens all for one round of playing; market is nil for files.
-func (in *inputs) open(report func(*dex.RowError)) (m *dex.Merge, market *dex.Synthetic, err error) {
+// round opens all for one round of playing; market is nil for files.
+func (in *inputs) round(report func(*dex.RowError)) (m *dex.Merge, market *dex.Synthetic, err error) {
 	if in.market != nil {
 		market = in.market()
 		return dex.NewMerge([]dex.Source{market}, report), market, nil
 	}
-	var sources []dex.Source
-	for _, f := range in.files {
-		s, err := f.open(in.pools)
-		if err != nil {
-			return nil, nil, errors.Join(err, dex.NewMerge(sources, nil).Close())
+	if in.opened == nil {
+		for _, f := range in.files {
+			s, err := f.open(in.pools)
+			if err != nil {
+				return nil, nil, errors.Join(err, in.close())
+			}
+			in.opened = append(in.opened, s)
 		}
-		sources = append(sources, s)
 	}
-	return dex.NewMerge(sources, report), nil, nil
+	m, in.opened = dex.NewMerge(in.opened, report), nil
+	return m, nil, nil
 }

@@ -81,6 +81,7 @@ func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer
 	if err != nil {
 		return err
 	}
+	defer in.close()
 	conn, err := bus.Dial(ctx, bus.Options{Name: "polygon-adapter", Socket: socket})
 	if err != nil {
 		return cli.SocketHint(err, socket)

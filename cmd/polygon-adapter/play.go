@@ -60,7 +60,7 @@ func (p *player) full() bool { return p.limit != 0 && p.sum.Published >= p.limit
 
 // round plays the inputs from beginning to end, or until the limit.
 func (p *player) round(ctx context.Context, enc *dex.Encoder) error {
-	m, market, err := p.in.open(p.report)
+	m, market, err := p.in.round(p.report)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,11 @@ func TestTheSameSeedGivesTheSameMarket(t *testing.T) {
 }
 
 func TestTheMarketContainsTheCyclesItCounts(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			s := NewSynthetic(seed, 20000)
 			events, _ := readAll(t, s)
