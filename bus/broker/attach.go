@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -99,9 +98,9 @@ func (s *session) policy(e *entry, m *control.AttachConsumer) (shmring.Policy, e
 	if p.Credit == 0 {
 		p.Credit = uint64(c.Credit)
 	}
-	if p.Credit > uint64(c.Credit) {
-		return p, control.Errorf(control.CodeInvalid, "credit %d is over the topic's, %d", p.Credit, c.Credit).
-			WithHint("ask for less, or raise the topic's credit")
+	if least := 2 * uint64(c.MaxClaim); p.Credit < least || p.Credit > uint64(c.Credit) {
+		return p, control.Errorf(control.CodeInvalid, "credit %d is not between %d, two largest claims, and %d, the topic's credit",
+			p.Credit, least, c.Credit).WithHint("ask for none to get the topic's")
 	}
 	p.Credit = (p.Credit + 15) &^ 15
 	if p.Patience == 0 {
@@ -255,30 +254,58 @@ func (b *Broker) drop(h *holding) {
 
 // holds reports whether somebody holds the slot's lock.
 func (b *Broker) holds(key slotKey) (bool, error) {
-	file := consumerLocks
-	if key.role == control.RoleProducer {
-		file = producerLocks
+	probe, err := openLocks(b.topicDir(key.entry.name), key.role)
+	if err != nil {
+		return false, err
 	}
-	return slotHeld(b.topicDir(key.entry.name), file, int64(key.slot))
+	defer probe.close()
+	return probe.held(int64(key.slot))
 }
 
 // reapAbandoned takes the slots off the books whose session has ended and whose lock has fallen since.
 func (b *Broker) reapAbandoned() {
-	var abandoned []*holding
+	b.reap(func(h *holding) bool { return h.session == nil })
+}
+
+// reap takes those of the chosen slots off the books whose lock has fallen. Choose runs with the mutex held, the looks at
+// the locks do not; one look after the other, so that many sessions that end at once do not do each other's work.
+func (b *Broker) reap(choose func(*holding) bool) {
+	b.reaping.Lock()
+	defer b.reaping.Unlock()
+	type place struct {
+		entry *entry
+		role  control.Role
+	}
+	chosen := map[place][]*holding{}
 	b.mu.Lock()
-	for _, h := range b.slots {
-		if h.session == nil {
-			abandoned = append(abandoned, h)
+	for key, h := range b.slots {
+		if choose(h) {
+			at := place{key.entry, key.role}
+			chosen[at] = append(chosen[at], h)
 		}
 	}
 	b.mu.Unlock()
-	for _, h := range abandoned {
-		held, err := b.holds(h.key)
-		if err != nil {
-			b.log.Error("look at a slot's lock", "topic", h.key.entry.name, "slot", h.key.slot, "error", errors.Unwrap(err))
+	for at, list := range chosen {
+		if err := b.reapTopic(at.entry.name, at.role, list); err != nil {
+			b.log.Error("look at a topic's locks", "topic", at.entry.name, "role", at.role.String(), "error", err)
 		}
-		if err == nil && !held {
+	}
+}
+
+func (b *Broker) reapTopic(name string, role control.Role, list []*holding) error {
+	probe, err := openLocks(b.topicDir(name), role)
+	if err != nil {
+		return err
+	}
+	defer probe.close()
+	for _, h := range list {
+		held, err := probe.held(int64(h.key.slot))
+		if err != nil {
+			return err
+		}
+		if !held {
 			b.drop(h)
 		}
 	}
+	return nil
 }

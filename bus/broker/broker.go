@@ -35,6 +35,7 @@ type Broker struct {
 	patience time.Duration
 
 	sessions sync.WaitGroup
+	reaping  sync.Mutex // held by who looks at locks, around mu
 
 	mu        sync.Mutex
 	topics    map[string]*entry

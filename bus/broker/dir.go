@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
 )
 
 // lockName is the file in the bus directory that a broker holds flock(2) on; it says who.
@@ -50,7 +53,7 @@ func lockDir(dir, socket string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the bus directory: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = flockAlone(int(f.Fd()))
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		defer f.Close()
 		return nil, withHint(fmt.Errorf("%w: %s is locked by %s", ErrRunning, dir, holderOf(f)),
@@ -72,6 +75,24 @@ func lockDir(dir, socket string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// flockAlone takes the lock that keeps everybody else out. A process that uses the directory without a broker shares it for
+// the moment of a creation or deletion, and is waited for; a broker holds it alone, and is not.
+func flockAlone(fd int) error {
+	for end := time.Now().Add(openersPatience); ; time.Sleep(time.Millisecond) {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) != nil || time.Now().After(end) {
+			return err
+		}
+		_ = unix.Flock(fd, unix.LOCK_UN) // it was free for sharing: so it was no broker
+	}
+}
+
+// openersPatience bounds the wait for processes that create or delete a topic without a broker.
+const openersPatience = 5 * time.Second
 
 // standsAt reports whether the open file is still the one at its path: a purge removes the lock file with the directory, and
 // a lock on a removed file keeps nobody out.
@@ -123,35 +144,43 @@ func removeTopic(dir, name string) error {
 	return os.RemoveAll(gone)
 }
 
-// slotLocks are the files whose bytes are locked by who holds the slot of that number (shmring, layout.go).
-const (
-	producerLocks = "locks.p"
-	consumerLocks = "locks.c"
-)
+// lockProbe looks at a topic's file whose bytes are locked by who holds the slot of that number (shmring, layout.go). It only
+// looks: the kernel says who lives, also when the topic's other files are damaged.
+type lockProbe struct{ f *os.File }
 
-// slotHeld reports whether a process holds a topic's slot; slot -1 asks for any slot. It only looks: the kernel says who
-// lives, also when the topic's other files are damaged.
-func slotHeld(topicDir, file string, slot int64) (bool, error) {
-	f, err := os.OpenFile(filepath.Join(topicDir, file), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+// openLocks opens the lock file for a role's slots. Where there is none, nothing is held.
+func openLocks(topicDir string, role control.Role) (lockProbe, error) {
+	name := "locks.c"
+	if role == control.RoleProducer {
+		name = "locks.p"
+	}
+	f, err := os.OpenFile(filepath.Join(topicDir, name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
+		return lockProbe{}, nil
+	}
+	return lockProbe{f}, err
+}
+
+func (p lockProbe) close() { _ = p.f.Close() }
+
+// held reports whether a process holds a slot, or any slot for anySlot.
+func (p lockProbe) held(slot int64) (bool, error) {
+	if p.f == nil {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	lk := unix.Flock_t{Type: unix.F_RDLCK, Start: max(slot, 0), Len: 1}
-	if slot < 0 {
-		lk.Len = 0 // up to the end of all files
+	lk := unix.Flock_t{Type: unix.F_RDLCK, Start: slot, Len: 1}
+	if slot == anySlot {
+		lk.Start, lk.Len = 0, 0 // up to the end of all files
 	}
 	for {
-		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk)
+		err := unix.FcntlFlock(p.f.Fd(), unix.F_OFD_GETLK, &lk)
+		if err == nil {
+			return lk.Type != unix.F_UNLCK, nil
+		}
 		if !errors.Is(err, unix.EINTR) {
-			break
+			return false, os.NewSyscallError("fcntl(F_OFD_GETLK)", err)
 		}
 	}
-	if err != nil {
-		return false, os.NewSyscallError("fcntl(F_OFD_GETLK)", err)
-	}
-	return lk.Type != unix.F_UNLCK, nil
 }
+
+const anySlot = -1

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
@@ -73,21 +74,33 @@ func removeDir(dir string) error {
 func checkUnused(dir string, names []string) error {
 	var used []string
 	for _, name := range names {
-		for _, file := range []string{producerLocks, consumerLocks} {
-			held, err := slotHeld(filepath.Join(dir, name), file, -1)
-			if err != nil {
-				return fmt.Errorf("look at the locks of topic %q: %w", name, err)
-			}
-			if held {
-				used = append(used, name)
-				break
-			}
+		held, err := anyHeld(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("look at the locks of topic %q: %w", name, err)
+		}
+		if held {
+			used = append(used, name)
 		}
 	}
 	if len(used) == 0 {
 		return nil
 	}
 	return withHint(fmt.Errorf("%w to %q", ErrAttached, used), "stop those clients first: `myc-ctl topic inspect` names them")
+}
+
+func anyHeld(topicDir string) (bool, error) {
+	for _, role := range []control.Role{control.RoleProducer, control.RoleConsumer} {
+		probe, err := openLocks(topicDir, role)
+		if err != nil {
+			return false, err
+		}
+		held, err := probe.held(anySlot)
+		probe.close()
+		if held || err != nil {
+			return held, err
+		}
+	}
+	return false, nil
 }
 
 // purgeTopic marks a topic as closing, where its files allow, and removes it.

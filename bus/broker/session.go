@@ -226,15 +226,20 @@ func (s *session) transmitBytes(ctx context.Context, b []byte, fds []int) error 
 
 // leave takes the session off the books; the slots that it was granted are freed if their locks have fallen.
 func (b *Broker) leave(s *session) {
+	had := map[*holding]bool{}
 	b.mu.Lock()
 	delete(b.connected, s.id)
 	for _, h := range b.slots {
 		if h.session == s {
 			h.session = nil
+			had[h] = true
 		}
 	}
+	closing := b.closing
 	b.mu.Unlock()
-	b.reapAbandoned()
+	if len(had) > 0 && !closing {
+		b.reap(func(h *holding) bool { return had[h] })
+	}
 }
 
 func (b *Broker) greeting(session uint64) *control.Welcome {
