@@ -14,18 +14,19 @@ import (
 
 // Conditions are what a report's figures hold for.
 type Conditions struct {
-	Verb  string  `json:"verb"`
-	Mode  string  `json:"mode,omitempty"` // latency: round_trip or one_way
-	Loop  string  `json:"loop,omitempty"` // latency: closed or open
-	Layer string  `json:"layer"`
-	Kind  string  `json:"kind"`
-	Size  int     `json:"size"`
-	Send  string  `json:"send"`
-	Batch int     `json:"batch"`
-	Ring  int64   `json:"ring_bytes"`
-	Idle  Idle    `json:"idle"`
-	Rate  float64 `json:"rate_per_s,omitempty"`
-	CPUs  []int   `json:"cpus"` // empty when the workers were not pinned
+	Verb     string  `json:"verb"`
+	Mode     string  `json:"mode,omitempty"` // latency: round_trip or one_way
+	Loop     string  `json:"loop,omitempty"` // latency: closed or open
+	Layer    string  `json:"layer"`
+	Kind     string  `json:"kind"`
+	Size     int     `json:"size"`
+	Send     string  `json:"send"`
+	Batch    int     `json:"batch"`
+	Ring     int64   `json:"ring_bytes"`
+	Idle     Idle    `json:"idle"`
+	Rate     float64 `json:"rate_per_s,omitempty"`
+	CPUs     []int   `json:"cpus"` // empty when the workers were not pinned
+	Realtime bool    `json:"realtime"`
 	Machine
 }
 
@@ -38,7 +39,7 @@ type Machine struct {
 
 func conditions(verb string, o *Options) Conditions {
 	c := Conditions{Verb: verb, Layer: o.Layer, Kind: o.Kind, Size: o.Size, Send: o.Send, Batch: o.Batch, Ring: o.Ring,
-		Idle: o.Idle, Rate: o.Rate, CPUs: o.CPUs, Machine: machine()}
+		Idle: o.Idle, Rate: o.Rate, CPUs: o.CPUs, Realtime: o.Realtime, Machine: machine()}
 	if len(o.CPUs) == 1 {
 		c.CPUs = []int{}
 	}
@@ -83,6 +84,9 @@ func (c Conditions) Title() string {
 	where := "not pinned"
 	if len(c.CPUs) == 2 {
 		where = fmt.Sprintf("CPUs %d and %d", c.CPUs[0], c.CPUs[1])
+	}
+	if c.Realtime {
+		where += ", real-time"
 	}
 	return fmt.Sprintf("%s: %d bytes%s, %s, %s %s, ring %d KiB, idle %s, %s",
 		what, c.Size, batch, c.Kind, c.Layer, c.Send, c.Ring>>10, c.Idle, where)

@@ -78,6 +78,11 @@ func (w *worker) attach() (err error) {
 			return err
 		}
 	}
+	if w.Options.Realtime {
+		if err := Realtime(1); err != nil {
+			return err
+		}
+	}
 	if err := w.openLines(); err != nil {
 		return err
 	}

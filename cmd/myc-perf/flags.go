@@ -33,6 +33,7 @@ func addWorkloadFlags(c *cobra.Command) *workloadFlags {
 	f.DurationVar(&w.options.Duration, "duration", 0, "instead of --count: as many messages as fit into this `TIME`, by a short trial")
 	f.IntVar(&w.options.Repeat, "repeat", 3, "`N` runs, each with new processes and files")
 	f.StringVar(&w.cpus, "cpus", "", "the two CPUs to pin to, `A,B`, or none; default the first two that may be used")
+	f.BoolVar(&w.options.Realtime, "realtime", false, "run above all ordinary processes (SCHED_RR, needs CAP_SYS_NICE): for a busy machine")
 	c.MarkFlagsMutuallyExclusive("count", "duration")
 	return w
 }
@@ -44,6 +45,11 @@ func (w *workloadFlags) parse(c *cobra.Command) (perf.Options, error) {
 	o.Ring = int64(w.ring)
 	o.Stderr = c.ErrOrStderr()
 	var err error
+	if o.Realtime {
+		if err := perf.Realtime(2); err != nil {
+			return o, cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
+		}
+	}
 	if o.Idle, err = perf.ParseIdle(w.idle); err != nil {
 		return o, cli.UsageError("--idle: %w", err)
 	}
