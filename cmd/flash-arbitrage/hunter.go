@@ -25,8 +25,9 @@ type hunter struct {
 	sequence uint64
 	fault    error // of publish or print, for the message at hand
 
-	began    uint64 // when it started, by now
-	first    uint64 // when the first message came
+	began    uint64 // when the process started, by now
+	since    uint64 // what was published earlier tells prices only
+	first    uint64 // when the first message came that was published since it began
 	last     uint64
 	messages uint64
 	events   uint64
@@ -46,7 +47,7 @@ const (
 func newHunter(pools *dex.Pools, publish func([]byte) error, print func(*dex.Cycle) error, now func() uint64) *hunter {
 	return &hunter{
 		finder: dex.NewFinder(pools), publish: publish, print: print, now: now,
-		buf: make([]byte, dex.SignalSize), began: now(),
+		buf:     make([]byte, dex.SignalSize),
 		latency: hdrhistogram.New(latencyLowest, latencyHighest, latencyDigits),
 	}
 }
@@ -54,10 +55,7 @@ func newHunter(pools *dex.Pools, publish func([]byte) error, print func(*dex.Cyc
 // message takes one message. Its error is one of publishing or printing; a message that cannot be read is counted.
 func (h *hunter) message(b []byte) error {
 	received := h.now()
-	if h.messages++; h.messages == 1 {
-		h.first = received
-	}
-	h.last = received
+	h.messages++
 	m, err := codec.Parse(b)
 	if err == nil {
 		h.stamp = m.TimestampNs()
@@ -87,15 +85,22 @@ func (h *hunter) record(received uint64) {
 	case h.stamp < h.began:
 		h.older++
 	default:
+		if h.first == 0 {
+			h.first = received
+		}
+		h.last = received
 		ns := int64(received) - int64(h.stamp)
 		// Values outside are recorded as the nearest one inside, so the error cannot be.
 		_ = h.latency.RecordValue(min(max(ns, latencyLowest), latencyHighest))
 	}
 }
 
-// found publishes and prints a cycle. The signal bears the time of the market data that made it, so that it expires with
+// found publishes and prints a cycle, unless it was there before it counts. The signal bears the time of the market data that made it, so that it expires with
 // that, and an id made of it: a restarted process that reads the same messages again gives the same ids.
 func (h *hunter) found(c *dex.Cycle) {
+	if h.stamp < h.since {
+		return
+	}
 	h.cycles++
 	if h.fault != nil {
 		return

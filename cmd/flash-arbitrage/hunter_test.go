@@ -203,6 +203,7 @@ func TestLatencyIsThatOfMessagesSinceTheStart(t *testing.T) {
 		t.Errorf("%d latencies, p50 %d, max %d; want 1000 of 5 us", h.latency.TotalCount(), h.latency.ValueAtPercentile(50), h.latency.Max())
 	}
 	late := newHunter(nil, func([]byte) error { return nil }, func(*dex.Cycle) error { return nil }, func() uint64 { return 600e9 })
+	late.began = 600e9
 	for _, m := range messages {
 		if err := late.message(m); err != nil {
 			t.Fatal(err)
@@ -211,6 +212,47 @@ func TestLatencyIsThatOfMessagesSinceTheStart(t *testing.T) {
 	// Message i is of second 100 + i: 500 are older, one is of now, the others come from the future of a clock that was set.
 	if late.older != 500 || late.latency.TotalCount() != 500 || late.latency.Max() != latencyLowest {
 		t.Errorf("%d are older, %d counted, up to %d", late.older, late.latency.TotalCount(), late.latency.Max())
+	}
+}
+
+func TestOnlyWhatIsPublishedSinceCounts(t *testing.T) {
+	messages, cycles := market(t, 5, 20000)
+	all, _, _ := hunt(t, nil, messages)
+	if all.cycles != cycles {
+		t.Fatalf("%d cycles of %d", all.cycles, cycles)
+	}
+	var later uint64
+	const since = 10100e9 // message 10000
+	h := newHunter(nil, func([]byte) error { return nil }, func(*dex.Cycle) error { later++; return nil }, func() uint64 { return 1 })
+	h.since = since
+	for _, m := range messages {
+		if err := h.message(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if later == 0 || later >= cycles || later != h.cycles {
+		t.Errorf("%d cycles since the middle of a market with %d", later, cycles)
+	}
+	// As many as a second hunter finds that saw the first half before.
+	want := cyclesOf(t, messages) - cyclesOf(t, messages[:10000])
+	if later != want {
+		t.Errorf("%d cycles, want the second half's %d", later, want)
+	}
+}
+
+func cyclesOf(t *testing.T, messages [][]byte) uint64 {
+	h, _, _ := hunt(t, nil, messages)
+	return h.cycles
+}
+
+func TestProcessStart(t *testing.T) {
+	start, err := processStart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The tests of this package take less than an hour, and the process began before they did.
+	if now := wallNow(); start >= now || now-start > 3600e9 {
+		t.Errorf("started at %d, now is %d", start, now)
 	}
 }
 

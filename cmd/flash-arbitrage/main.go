@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
@@ -54,7 +57,8 @@ gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are
 	flags := cmd.Flags()
 	flags.StringVar(&o.pools, "pools", "", "`FILE` of pools and tokens, which goes before what the topic says (default $MYC_DATA/dex/pools.json if it is there)")
 	flags.DurationVar(&o.untilIdle, "until-idle", 0, "end when nothing came for so `LONG` after the first message (default: never)")
-	from := cli.ChoiceFlag(cmd, flags, "from", "", "begin with the oldest message that is still there, or the next one", "oldest", "newest")
+	from := cli.ChoiceFlag(cmd, flags, "from", "", "report cycles from the process's start on (what was published before tells prices only), "+
+		"or from the oldest message that is still there", "start", "oldest")
 	flags.StringVar(&o.topic, "topic", "market_data", "`NAME` of the topic to follow")
 	flags.StringVar(&o.signals, "signals", "signals", "`NAME` of the topic for signals")
 	socket := cli.SocketFlag(cmd)
@@ -89,11 +93,8 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 		return topicHint(err, o.signals)
 	}
 	defer pub.Close()
-	start := bus.Oldest
-	if o.from == "newest" {
-		start = bus.Newest
-	}
-	sub, err := conn.Subscribe(o.topic, bus.From(start), bus.Slow(bus.Block))
+	// Also to report from now on it begins with the oldest: prices of before hold until the next swap.
+	sub, err := conn.Subscribe(o.topic, bus.From(bus.Oldest), bus.Slow(bus.Block))
 	if err != nil {
 		return topicHint(err, o.topic)
 	}
@@ -101,6 +102,12 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	fmt.Fprintf(stderr, "flash-arbitrage: ready, follows %s\n", o.topic)
 
 	h := newHunter(pools, func(m []byte) error { return pub.PublishWait(ctx, m) }, cyclePrinter(stdout, o.json), wallNow)
+	if h.began, err = processStart(); err != nil {
+		return err
+	}
+	if o.from == "start" {
+		h.since = h.began
+	}
 	err = follow(ctx, feed{sub}, h, o.untilIdle)
 	if summaryErr := h.printSummary(summaryTo(stdout, stderr, o.json)); err == nil {
 		err = summaryErr
@@ -114,6 +121,31 @@ func summaryTo(stdout, stderr io.Writer, json bool) io.Writer {
 		return stderr
 	}
 	return stdout
+}
+
+// processStart is when the process began, by the wall clock, up to a clock tick too early. It is not the time at which
+// main runs: whoever starts this program, and then a producer, means all that the producer sends.
+func processStart() (uint64, error) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0, err
+	}
+	// proc_pid_stat(5): field 22, counted from behind the name in parentheses, in USER_HZ ticks since boot.
+	const afterName, userHZ = 22 - 3, 100
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) <= afterName {
+		return 0, fmt.Errorf("/proc/self/stat has %d fields", len(fields)+2)
+	}
+	ticks, err := strconv.ParseUint(string(fields[afterName]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/self/stat: start time: %w", err)
+	}
+	var sinceBoot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &sinceBoot); err != nil {
+		return 0, err
+	}
+	age := uint64(sinceBoot.Nano()) - ticks*(1e9/userHZ)
+	return wallNow() - age, nil
 }
 
 func wallNow() uint64 { return uint64(time.Now().UnixNano()) }

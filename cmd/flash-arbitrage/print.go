@@ -52,7 +52,7 @@ func short(a dex.Address) string { return a.String()[:10] }
 func (h *hunter) printSummary(w io.Writer) error {
 	rate := 0.0
 	if h.last > h.first {
-		rate = float64(h.messages-1) / (float64(h.last-h.first) / 1e9)
+		rate = float64(h.latency.TotalCount()-1) / (float64(h.last-h.first) / 1e9)
 	}
 	_, err := fmt.Fprintf(w, "%s cycles in %s events, %s messages, %s\n",
 		cli.Number(int64(h.cycles)), cli.Number(int64(h.events)), cli.Number(int64(h.messages)), cli.Rate(rate))
@@ -62,7 +62,7 @@ func (h *hunter) printSummary(w io.Writer) error {
 	}{
 		{h.broken, "messages could not be read"},
 		{h.finder.OutOfOrder(), "events came out of order"},
-		{h.older, "messages were older than this process, their latency is not counted"},
+		{h.older, "messages are older than this process: their latency is not counted"},
 	} {
 		if line.n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "  %s %s\n", cli.Number(int64(line.n)), line.what)

@@ -23,9 +23,12 @@ type Cycle struct {
 // change the state: what they change shows in the next Swap.
 //
 // Rule: after each event that states a pool's state, this pool is compared with every other pool of the same pair
-// and chain whose state and fee are known. A cycle is reported each time when
+// and chain whose fee is known, and whose state as of that event is. A cycle is reported each time when
 //
 //	price(sell)/price(buy) > 1/((1-fee(buy))(1-fee(sell)))
+//
+// A state that stands later in the chain than the event does not count: it was not so yet. That happens when a
+// recorded day is played once more, and the other pool's state is still that of its end.
 //
 // so as long as two pools stay apart, each further Swap of either reports them anew; each event of a block is a state of
 // its own. Only one direction of a pair of pools can pay. Size and profit are the optimum at constant liquidity (no tick
@@ -55,6 +58,7 @@ type tracked struct {
 	keep           float64 // 1 - fee
 	sqrt           float64 // sqrt(token1/token0) in smallest units; 0 unknown
 	liquidity      float64
+	as             Position // of the event that stated it
 }
 
 // NewFinder starts with the pools known, of which none has a state yet; events of others are ignored until AddPool.
@@ -148,11 +152,11 @@ func (f *Finder) Observe(e *Event, found func(*Cycle)) {
 	if !ok || !t.update(e) {
 		return
 	}
-	if t.FeePips == 0 || t.liquidity <= 0 || t.sqrt <= 0 {
+	if !t.known() {
 		return
 	}
 	for _, u := range f.pairs[t.key] {
-		if u == t || u.FeePips == 0 || u.liquidity <= 0 || u.sqrt <= 0 {
+		if u == t || !u.known() || u.as.Compare(t.as) > 0 {
 			continue
 		}
 		buy, sell := t, u
@@ -185,6 +189,9 @@ func (f *Finder) order(e *Event) {
 	*f.chain = e.Position
 }
 
+// known says whether there is something to compare.
+func (t *tracked) known() bool { return t.FeePips != 0 && t.liquidity > 0 && t.sqrt > 0 }
+
 // update takes a state over; false when the event states none.
 func (t *tracked) update(e *Event) bool {
 	switch {
@@ -200,6 +207,7 @@ func (t *tracked) update(e *Event) bool {
 	default:
 		return false
 	}
+	t.as = e.Position
 	return true
 }
 

@@ -208,6 +208,37 @@ func TestAPoolThatIsAnnouncedAgainBeginsAnew(t *testing.T) {
 	}
 }
 
+func TestAStateThatIsYetToComeDoesNotCount(t *testing.T) {
+	p := &pairOf{f: NewFinder(nil)}
+	a, b := p.add(1, 500, usd, eth), p.add(2, 500, usd, eth)
+	p.swap(a, 100, 1e18)
+	p.swap(b, 110, 1e18) // pays
+	p.log = 0            // once more from the beginning
+	p.swap(a, 100, 1e18) // b is not there yet
+	if len(p.cycles) != 1 || p.f.OutOfOrder() != 1 {
+		t.Errorf("%d cycles, %d out of order", len(p.cycles), p.f.OutOfOrder())
+	}
+	p.swap(b, 110, 1e18)
+	if len(p.cycles) != 2 {
+		t.Errorf("%d cycles", len(p.cycles))
+	}
+}
+
+func TestPlayingAMarketAgainFindsTheSameCycles(t *testing.T) {
+	s := NewSynthetic(4, 5000)
+	events, _ := readAll(t, s)
+	f := NewFinder(SyntheticPools())
+	var found uint64
+	for round := range uint64(3) {
+		for i := range events {
+			f.Observe(&events[i], func(*Cycle) { found++ })
+		}
+		if found != (round+1)*s.Cycles() {
+			t.Fatalf("after %d rounds %d cycles, want %d in each", round+1, found, s.Cycles())
+		}
+	}
+}
+
 func TestThePoolsFileGoesBeforeTheMessage(t *testing.T) {
 	known := NewPools()
 	for n := range byte(2) {
