@@ -96,6 +96,7 @@ func testConfig(t *testing.T) Config {
 	dir := leak.ShmDir(t)
 	c.Dir, c.Socket = filepath.Join(dir, "bus"), filepath.Join(dir, "s")
 	c.Topics = []topic.Config{small("a"), small("b")}
+	c.Logger = slog.New(slog.DiscardHandler)
 	return c
 }
 

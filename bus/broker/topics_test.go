@@ -102,8 +102,8 @@ func TestRequestsThatCannotBeGrantedSayWhy(t *testing.T) {
 	one.ask(&control.CreateTopic{Config: jsonOf(small("c"))})
 	e := one.refused(&control.CreateTopic{Config: jsonOf(small("d"))}, control.CodeLimit)
 	contains(t, "the refusal", e.Text, "max_topics is reached: 3 of 3")
-	if len(b.topics) != 3 {
-		t.Errorf("%d topics on the books", len(b.topics))
+	if n := len(one.topics()); n != 3 {
+		t.Errorf("%d topics on the books", n)
 	}
 }
 

@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+func init() {
+	// holder attaches, says that it has, and waits to be killed.
+	children["holder"] = func() int {
+		ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+		defer stop()
+		conn, err := control.Dial(ctx, os.Getenv("MYC_TEST_SOCKET"), control.Options{Name: "holder"})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		_, fds, err := conn.Request(ctx, &control.AttachProducer{Topic: "single"})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		ring, err := shmring.Attach(shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}, shmring.Produce)
+		if err != nil {
+			return 1
+		}
+		p, err := ring.Producer(shmring.Grant{Slot: 0, Lock: fds[5]}, "holder")
+		if err != nil || p.Publish([]byte("before")) != nil {
+			return 1
+		}
+		fmt.Println("holding")
+		<-ctx.Done()
+		return 1
+	}
+}
+
+func TestAKilledClientsSlotIsFree(t *testing.T) {
+	c := testConfig(t)
+	single := small("single")
+	single.Kind, single.Producers = 2, 1 // spmc
+	c.Topics = append(c.Topics, single)
+	c.MaxSlotsPerUser = 1
+	b := start(t, c)
+	one := b.client("one")
+	cmd := child(t, "holder", "MYC_TEST_SOCKET="+b.Socket())
+	out := must(cmd.StdoutPipe())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var word string
+	if _, err := fmt.Fscan(out, &word); err != nil || word != "holding" {
+		t.Fatalf("the child said %q, %v", word, err)
+	}
+	if n := len(one.clients()); n != 2 {
+		t.Errorf("%d clients, want 2", n)
+	}
+	one.refused(&control.AttachProducer{Topic: "a"}, control.CodeLimit)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	// The end of the process, not a time, is what frees it; the broker may learn of it a moment later.
+	eventually(t, "the slot is free", func() bool {
+		_, fds, err := one.Request(watchdog(t), &control.AttachProducer{Topic: "single"})
+		if err != nil {
+			e, ok := errors.AsType[*control.Error](err)
+			if !ok || e.Code != control.CodeLimit {
+				t.Fatal(err)
+			}
+			return false
+		}
+		ring := must(shmring.Attach(shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}, shmring.Produce))
+		defer ring.Close()
+		p := must(ring.Producer(shmring.Grant{Slot: 0, Lock: fds[5]}, "next"))
+		defer p.Close()
+		if err := p.Publish([]byte("after")); err != nil {
+			t.Error(err)
+		}
+		return true
+	})
+}
+
+// TestTheBrokerKeepsNoLock: were a copy of the lock's descriptor left in the broker, a client's death would free nothing.
+func TestTheBrokerKeepsNoDescriptorOfWhatItHandsOut(t *testing.T) {
+	b := start(t, testConfig(t))
+	one := b.client("one")
+	count := func() int { return len(must(os.ReadDir("/proc/self/fd"))) }
+	before := count()
+	for range 20 {
+		for _, m := range []control.Message{&control.AttachProducer{Topic: "a"}, &control.AttachConsumer{Topic: "a"}, &control.AttachInspect{Topic: "a"}} {
+			one.attachRaw(m).close()
+		}
+	}
+	// The broker closes its copies after it has sent them: an answer may be here first.
+	eventually(t, "as many descriptors as before", func() bool { return count() == before })
+}
