@@ -9,12 +9,14 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
@@ -445,6 +447,72 @@ func TestThroughABus(t *testing.T) {
 	if want := fmt.Sprintf("%d cycles in", cycles); !strings.Contains(stderr.text.String(), want) {
 		t.Errorf("stderr has no %q: %s", want, stderr.text.String())
 	}
+}
+
+// TestTheProcess starts the program and publishes at once: what is sent after its start counts, whenever it is ready.
+func TestTheProcess(t *testing.T) {
+	b := bustest.New(t, topic.Config{Name: "market_data"}, topic.Config{Name: "signals"})
+	conn := b.Dial("test")
+	pub, err := conn.Publisher("market_data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pub.Close()
+	watch, err := conn.Subscribe("signals", bus.From(bus.Oldest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	// A market that was played before the program began: its cycles are old news.
+	if old := publishMarket(t, pub, 9, time.Hour); old == 0 {
+		t.Fatal("no cycles in the old market")
+	}
+
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "flash-arbitrage", "-o", "json", "--socket", b.Socket)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cycles := publishMarket(t, pub, 8, 0)
+	for got := uint64(0); got < cycles; {
+		if err := watch.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n, err := watch.Poll(100, func(bus.Message) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += uint64(n)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if n := strings.Count(stdout.String(), "\n"); uint64(n) != cycles {
+		t.Errorf("%d lines for %d cycles", n, cycles)
+	}
+	for _, want := range []string{"ready", fmt.Sprintf("%d cycles in 10,000 events", cycles), "5,003 messages are older", "latency of 5,003 messages: p50 "} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q on stderr:\n%s", want, stderr.String())
+		}
+	}
+}
+
+// publishMarket publishes 5,000 events, stamped with a time so long ago, and returns how many cycles they have.
+func publishMarket(t *testing.T, pub *bus.Publisher, seed uint64, ago time.Duration) uint64 {
+	t.Helper()
+	s := dex.NewSynthetic(seed, 5000)
+	enc := dex.NewEncoder(dex.SyntheticPools(), func() uint64 { return wallNow() - uint64(ago) })
+	var e dex.Event
+	for s.Next(&e) == nil {
+		if err := enc.Encode(&e, func(m []byte) error { return pub.PublishWait(t.Context(), m) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.Cycles()
 }
 
 // readyWriter tells when the first thing was written.

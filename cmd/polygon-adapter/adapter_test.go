@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
@@ -437,6 +440,67 @@ func TestThroughABus(t *testing.T) {
 	var sum summary
 	if err := json.Unmarshal(out.Bytes(), &sum); err != nil || sum.Messages != 20003 {
 		t.Errorf("%v, summary %s", err, out.String())
+	}
+}
+
+func TestTheProcess(t *testing.T) {
+	b := bustest.New(t, topic.Config{Name: "market_data"}, topic.Config{Name: "other"})
+	conn := b.Dial("test")
+	sub, err := conn.Subscribe("market_data", bus.From(bus.Oldest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	dir := folder(t, "pools.json", pools, "x_00000000000000000000000000000000000000a1.raw.csv", lines(header, row(swap, 1, ""), "nonsense", row(swap, 2, "")))
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "polygon-adapter", "-o", "json", "--socket", b.Socket, dir)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	var sum summary
+	if err := json.Unmarshal(stdout.Bytes(), &sum); err != nil || sum.Rows != 3 || sum.Published != 2 || sum.Malformed != 1 {
+		t.Errorf("%v, summary %s", err, stdout.String())
+	}
+	var types []codec.Type
+	if _, err := sub.Poll(100, func(m bus.Message) error {
+		tlv, err := m.TLV()
+		for typ := range tlv.TLVs() {
+			types = append(types, typ)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	position := codec.TypeEventPosition
+	if want := []codec.Type{codec.TypePoolState, position, codec.TypePoolSwap, position, codec.TypePoolSwap, position}; !slices.Equal(types, want) {
+		t.Errorf("on the topic are %v, want %v", types, want)
+	}
+
+	cmd = exec.CommandContext(t.Context(), "polygon-adapter", "--socket", b.Socket, "--topic", "none", "--synthetic", "1")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `no topic "none"`) || !strings.Contains(string(out), "hint: `myc-ctl topic list`") {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd = exec.CommandContext(t.Context(), "polygon-adapter", "--socket", b.Socket, "--topic", "other", "--synthetic", "1", "--loop", "--speed", "1x")
+	stdout.Reset()
+	cmd.Stdout = &stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	watch, err := conn.Subscribe("other", bus.From(bus.Oldest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	if err := watch.Wait(t.Context()); err != nil { // it is at work
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(stdout.String(), "published ") {
+		t.Errorf("after Ctrl-C: %v, %q; that is the good end of what has none", err, stdout.String())
 	}
 }
 
