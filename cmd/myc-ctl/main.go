@@ -1,0 +1,119 @@
+// Command myc-ctl shows and changes what is on a bus: topics, who uses them, and messages by hand.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/tools"
+	"github.com/spf13/cobra"
+)
+
+func main() { cli.Main(newCommand()) }
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "myc-ctl",
+		Short: "Show and change what is on a bus",
+		Long: `Show and change what is on a bus: topics, who uses them, and messages by hand.
+
+What only reads works without a broker too, for root and the broker's user: it opens the bus directory and says so.`,
+		Example: "  myc-ctl topic create quotes --kind spmc --size 4MiB\n" +
+			"  myc-ctl topic inspect quotes\n" +
+			"  echo hello | myc-ctl pub quotes\n" +
+			"  myc-ctl sub quotes --from oldest --count 1",
+	}
+	to := &target{socket: cli.SocketFlag(root)}
+	root.PersistentFlags().StringVar(&to.dir, "dir", "",
+		"the bus `DIR` to read while there is no broker; default $MYC_DIR, else /dev/shm/myc (for others than root /dev/shm/myc-UID)")
+	root.AddCommand(topicCommand(to), clientsCommand(to), pubCommand(to), subCommand(to))
+	return root
+}
+
+// target is the bus that the command line names.
+type target struct {
+	socket *string
+	dir    string
+}
+
+// dial connects to the broker.
+func (t *target) dial(ctx context.Context) (*bus.Conn, error) {
+	c, err := bus.Dial(ctx, bus.Options{Name: "myc-ctl", Socket: *t.socket})
+	return c, hint(cli.SocketHint(err, *t.socket))
+}
+
+// read connects to the broker or, where there is none, opens the bus directory.
+func (t *target) read(c *cobra.Command) (*bus.Conn, error) {
+	conn, err := t.dial(c.Context())
+	if !errors.Is(err, bus.ErrNoBroker) {
+		return conn, err
+	}
+	dir := t.dir
+	if dir == "" {
+		dir = tools.DefaultDir()
+	}
+	conn, dirErr := bus.OpenDir(dir, bus.Options{Name: "myc-ctl"})
+	if dirErr != nil {
+		return nil, cli.WithHint(errors.Join(err, dirErr), "%s", cli.Hint(err))
+	}
+	note(c, "no broker answers at %s: reading %s itself", *t.socket, dir)
+	return conn, nil
+}
+
+// with runs f on a connection and closes it.
+func with(c *bus.Conn, err error, f func(*bus.Conn) error) error {
+	if err != nil {
+		return err
+	}
+	return errors.Join(hint(f(c)), c.Close())
+}
+
+// hint says what to do about an error, where that is known.
+func hint(err error) error {
+	switch {
+	case err == nil || cli.Hint(err) != "":
+		return err
+	case bus.Hint(err) != "":
+		return cli.WithHint(err, "%s", bus.Hint(err))
+	case errors.Is(err, bus.ErrNoTopic):
+		return cli.WithHint(err, "`myc-ctl topic list` shows the topics that there are")
+	case errors.Is(err, bus.ErrExists):
+		return cli.WithHint(err, "`myc-ctl topic inspect NAME` shows it; `myc-ctl topic delete NAME` deletes it")
+	case errors.Is(err, bus.ErrRefused):
+		return cli.WithHint(err, "`myc-ctl topic inspect NAME -o json` shows what the topic takes: tlv_types and checksum")
+	case errors.Is(err, bus.ErrPermission):
+		return cli.WithHint(err, "the topic's lists publish, subscribe and blockers say who may: see the broker's config")
+	case errors.Is(err, bus.ErrPosition):
+		return cli.WithHint(err, "--from oldest begins with what is left")
+	}
+	return err
+}
+
+// note tells on stderr what is not an error.
+func note(c *cobra.Command, format string, args ...any) {
+	w := c.ErrOrStderr()
+	fmt.Fprintf(w, "%s: %s %s\n", c.Root().Name(), cli.Styled(w).Yellow("note:"), fmt.Sprintf(format, args...))
+}
+
+// completeTopic completes the name of a topic as the first argument.
+func (t *target) completeTopic(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	// No topics, no completion: an error has nowhere to go here.
+	c.SetErr(io.Discard)
+	conn, err := t.read(c)
+	_ = with(conn, err, func(conn *bus.Conn) error {
+		list, err := conn.Topics(c.Context())
+		for _, s := range list {
+			names = append(names, s.Config.Name)
+		}
+		return err
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

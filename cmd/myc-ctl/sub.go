@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/codec"
+	"github.com/mycelium-bus/mycelium/shmring"
+	"github.com/mycelium-bus/mycelium/tools"
+	"github.com/spf13/cobra"
+)
+
+func subCommand(to *target) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sub NAME",
+		Short: "Print a topic's messages as they come",
+		Long: `Print a topic's messages as they come: the text of text messages (TLV type 250), others decoded, a line each. It holds no
+publisher up, and says on stderr what it missed, unless --reliable is given. Of a queue it takes nothing away.`,
+		Example: "  myc-ctl sub market_data\n" +
+			"  myc-ctl sub signals --from oldest --count 10 -o json\n" +
+			"  myc-ctl sub execution --reliable -o raw > messages.bin",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: to.completeTopic,
+	}
+	from := c.Flags().String("from", "newest", "where to begin: `oldest|newest|POS`")
+	count := c.Flags().Int("count", 0, "end after `N` messages; 0 is without end")
+	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber")
+	output := cli.OutputFlag(c, "text", "json", "hex", "raw")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		start, err := parseStart(*from)
+		if err != nil {
+			return err
+		}
+		if *count < 0 {
+			return cli.UsageError("--count %d is negative", *count)
+		}
+		mode := bus.Lossy()
+		if *reliable {
+			mode = bus.Slow(bus.Block)
+		}
+		conn, err := to.read(c)
+		return with(conn, err, func(conn *bus.Conn) error {
+			sub, err := conn.SubscribeContext(c.Context(), args[0], bus.From(start), mode, bus.Fanout())
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
+			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String()}
+			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
+				note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
+			})
+			return cli.Stream(c.Context(), errors.Join(err, sub.Close()))
+		})
+	}
+	return c
+}
+
+func parseStart(s string) (bus.Start, error) {
+	switch s {
+	case "oldest":
+		return bus.Oldest, nil
+	case "newest":
+		return bus.Newest, nil
+	}
+	pos, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return bus.Start{}, cli.UsageError("--from %q is not oldest, newest or a position in bytes", s)
+	}
+	return bus.Position(pos), nil
+}
+
+// printer prints the messages of a subscription.
+type printer struct {
+	sub      *bus.Subscription
+	out      *bufio.Writer
+	terminal bool
+	format   string
+}
+
+// run prints count messages, or without end if it is 0. What was printed is flushed whenever it has to wait.
+func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedError)) error {
+	const burst = 256
+	for printed := 0; count == 0 || printed < count; {
+		limit := burst
+		if count != 0 {
+			limit = min(burst, count-printed)
+		}
+		n, err := p.sub.Poll(limit, p.print)
+		printed += n
+		lapped, isLapped := errors.AsType[*bus.LappedError](err)
+		if n < limit || err != nil {
+			if flushErr := p.out.Flush(); err == nil {
+				err = flushErr
+			}
+		}
+		switch {
+		case isLapped:
+			missed(lapped)
+		case err != nil:
+			return err
+		case n < limit:
+			err = p.sub.Wait(ctx)
+		default:
+			err = ctx.Err()
+		}
+		if err != nil && !isLapped {
+			return errors.Join(err, p.out.Flush())
+		}
+	}
+	return p.out.Flush()
+}
+
+func (p *printer) print(m bus.Message) error {
+	var err error
+	switch p.format {
+	case "raw":
+		_, err = p.out.Write(m.Bytes())
+	case "hex":
+		_, err = fmt.Fprintln(p.out, hex.EncodeToString(m.Bytes()))
+	case "json":
+		err = cli.PrintJSONLine(p.out, p.record(m))
+	default:
+		err = p.text(m)
+	}
+	return err
+}
+
+func (p *printer) record(m bus.Message) tools.Record {
+	return tools.NewRecord(shmring.Frame{Payload: m.Bytes(), Position: m.Position()}, p.sub.Producer())
+}
+
+// text prints a text message's text, and others decoded.
+func (p *printer) text(m bus.Message) error {
+	line, ok := textOf(m)
+	if !ok {
+		line = p.record(m).String()
+	}
+	if p.terminal {
+		line = strings.Map(printable, line) // a message must not steer somebody's terminal
+	}
+	_, err := fmt.Fprintln(p.out, line)
+	return err
+}
+
+func textOf(m bus.Message) (string, bool) {
+	view, err := m.TLV()
+	if err != nil {
+		return "", false
+	}
+	text, ok := view.Find(codec.TypeText)
+	return string(text), ok
+}
+
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' {
+		return unicode.ReplacementChar
+	}
+	return r
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/spf13/cobra"
+)
+
+func topicCommand(to *target) *cobra.Command {
+	c := &cobra.Command{Use: "topic", Short: "Create, list, inspect and delete topics"}
+	c.AddCommand(createCommand(to), listCommand(to), inspectCommand(to), deleteCommand(to))
+	return c
+}
+
+func createCommand(to *target) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a topic",
+		Long: `Create a topic. It stays until it is deleted or the machine restarts; topics of the broker's config are made again then.
+Kind, routing, sizes and slots never change while a topic lives.`,
+		Example: "  myc-ctl topic create quotes --kind spmc --size 4MiB\n" +
+			"  myc-ctl topic create orders --routing queue --max-frame 4KiB --publish group:trading --subscribe '*'",
+		Args: cobra.ExactArgs(1),
+	}
+	var config topic.Config
+	f := c.Flags()
+	f.TextVar(&config.Kind, "kind", topic.MPMC, "`spsc|spmc|mpsc|mpmc`: one or many producers, one or many reliable readers")
+	f.TextVar(&config.Routing, "routing", topic.Fanout, "`fanout|queue`: every subscriber gets every message, or they share them")
+	f.TextVar(&config.Size, "size", topic.DefaultSize, "the ring's `BYTES`, a power of two: 64KiB to 32GiB")
+	f.TextVar(&config.MaxFrame, "max-frame", topic.Size(0), "`BYTES` of the largest message; default 64KiB, at most size/32 - 16")
+	f.TextVar(&config.MaxClaim, "max-claim", topic.Size(0), "`BYTES` of the largest batch; default size/32")
+	f.TextVar(&config.Credit, "credit", topic.Size(0), "most `BYTES` that a reliable subscriber may lag; default size/2")
+	f.TextVar(&config.Slow, "slow", topic.Block, "`block|drop|evict`: what happens to a subscriber that holds publishers up")
+	f.TextVar(&config.Patience, "patience", topic.DefaultPatience, "`TIME` that it may, before drop or evict")
+	f.TextVar(&config.Types, "tlv-types", topic.TypeSet{}, "`TYPES` that may be published, like 1-19,106; default anything")
+	f.TextVar(&config.Checksum, "checksum", topic.ChecksumPresent, "`present|require|skip`: what is made of messages' checksums")
+	f.StringSliceVar(&config.Publish, "publish", nil, "`WHO` may publish: *, user:NAME, group:NAME; default the broker's user")
+	f.StringSliceVar(&config.Subscribe, "subscribe", nil, "`WHO` may subscribe")
+	f.StringSliceVar(&config.Blockers, "blockers", nil, "`WHO` may subscribe with block")
+	f.IntVar(&config.Producers, "producers", 0, "producer slots; default 64, or the one of spsc and spmc")
+	f.IntVar(&config.Consumers, "consumers", 0, "consumer slots; default 1000")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		config.Name = args[0]
+		if err := config.Validate(); err != nil {
+			return err // every fault, each with what to do
+		}
+		conn, err := to.dial(c.Context())
+		return with(conn, err, func(conn *bus.Conn) error {
+			if err := conn.CreateTopic(c.Context(), config); err != nil {
+				return err
+			}
+			full := config.WithDefaults()
+			fmt.Fprintf(c.OutOrStdout(), "%s: created, %s %s, %s\n", full.Name, full.Kind, full.Routing, full.Size)
+			return nil
+		})
+	}
+	return c
+}
+
+func deleteCommand(to *target) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a topic, with the messages that are in it",
+		Long: `Delete a topic, with the messages that are in it. Who is attached gets an error at its next call; its memory goes back when the
+last handle is closed.`,
+		Example:           "  myc-ctl topic delete quotes",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: to.completeTopic,
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conn, err := to.dial(c.Context())
+		return with(conn, err, func(conn *bus.Conn) error {
+			if err := conn.DeleteTopic(c.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: deleted\n", args[0])
+			return nil
+		})
+	}
+	return c
+}
+
+func listCommand(to *target) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the topics",
+		Example: "  myc-ctl topic list\n  myc-ctl topic list -o json",
+		Args:    cobra.NoArgs,
+	}
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conn, err := to.read(c)
+		return with(conn, err, func(conn *bus.Conn) error {
+			states, err := conn.Topics(c.Context())
+			if err != nil {
+				return err
+			}
+			list := []topicView{}
+			for _, s := range states {
+				v, err := viewTopic(c.Context(), conn, s)
+				if errors.Is(err, bus.ErrNoTopic) {
+					continue // deleted meanwhile
+				}
+				list = append(list, v)
+			}
+			if output.String() == "json" {
+				return cli.PrintJSON(c.OutOrStdout(), list)
+			}
+			return printList(c.OutOrStdout(), list)
+		})
+	}
+	return c
+}
+
+func printList(w io.Writer, list []topicView) error {
+	table := cli.NewTable("topic", "kind", "routing", ">size", ">max frame", ">messages", ">bytes", ">producers", ">consumers", "state")
+	for _, v := range list {
+		state := v.State
+		if v.Fault != "" {
+			state += ": " + v.Fault
+		}
+		if v.TailPosition == nil {
+			table.Row(v.Name, v.Kind, v.Routing, topic.Size(v.Size), topic.Size(v.MaxFrame), "-", "-", "-", "-", state)
+			continue
+		}
+		table.Row(v.Name, v.Kind, v.Routing, topic.Size(v.Size), topic.Size(v.MaxFrame), cli.Number(int64(*v.Messages)), cli.Size(*v.Bytes),
+			len(v.Producers), len(v.Consumers), state)
+	}
+	return table.Print(w)
+}
+
+func inspectCommand(to *target) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "inspect NAME",
+		Short: "Show a topic: sizes, counters, who publishes, who lags how far",
+		Long: `Show a topic: sizes, counters, who publishes, who lags how far. Nobody who uses the topic notices. lag_messages is counted by a
+walk over the ring; it is left out beyond 64 MiB and where messages were overwritten.`,
+		Example:           "  myc-ctl topic inspect market_data\n  myc-ctl topic inspect market_data -o json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: to.completeTopic,
+	}
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conn, err := to.read(c)
+		return with(conn, err, func(conn *bus.Conn) error {
+			v, err := findTopic(c.Context(), conn, args[0])
+			if err != nil {
+				return err
+			}
+			if output.String() == "json" {
+				return cli.PrintJSON(c.OutOrStdout(), v)
+			}
+			return v.print(c.OutOrStdout())
+		})
+	}
+	return c
+}
+
+// findTopic looks at the topic of a name.
+func findTopic(ctx context.Context, conn *bus.Conn, name string) (topicView, error) {
+	states, err := conn.Topics(ctx)
+	if err != nil {
+		return topicView{}, err
+	}
+	for _, s := range states {
+		if s.Config.Name == name {
+			return viewTopic(ctx, conn, s)
+		}
+	}
+	return topicView{}, fmt.Errorf("inspect topic %q: %w", name, bus.ErrNoTopic)
+}
+
+func (v topicView) print(w io.Writer) error {
+	fmt.Fprintf(w, "%s: %s\n", v.Name, v.verdict())
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("topic", "%s %s, %s, messages of up to %s", v.Kind, v.Routing, topic.Size(v.Size), topic.Size(v.MaxFrame))
+	if v.TailPosition == nil {
+		return nil
+	}
+	line("reliable", "%s after %s, credit %s", v.Slow, time.Duration(v.PatienceNs), topic.Size(v.Credit))
+	line("age", "%s", cli.Age(time.Since(time.Unix(0, int64(v.CreatedNs)))))
+	line("published", "%s messages, %s", cli.Number(int64(*v.Messages)), cli.Size(*v.Bytes))
+	line("tail", "position %d", *v.TailPosition)
+	if len(v.Producers) > 0 {
+		fmt.Fprintln(w)
+		table := cli.NewTable("producer", "client", ">messages", ">bytes", ">back pressure", "state")
+		for _, p := range v.Producers {
+			table.Row(p.ID, p.Client, cli.Number(int64(p.Messages)), cli.Size(p.Bytes), cli.Age(time.Duration(p.BackPressuredNs)), p.State)
+		}
+		if err := table.Print(w); err != nil {
+			return err
+		}
+	}
+	if len(v.Consumers) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	table := cli.NewTable("consumer", "client", "mode", ">position", ">lag", ">messages behind", ">missed", "state")
+	for _, s := range v.Consumers {
+		behind := "-"
+		if s.LagMessages != nil {
+			behind = cli.Number(*s.LagMessages)
+		}
+		table.Row(s.ID, s.Client, s.Mode, s.Position, cli.Size(s.LagBytes), behind, cli.Size(s.MissedBytes), s.State)
+	}
+	return table.Print(w)
+}
