@@ -136,12 +136,6 @@ func (t *tracked) other() On {
 	return On{t.ChainID, t.Token0}
 }
 
-// Known says whether a pool takes part.
-func (f *Finder) Known(chain uint32, pool Address) bool {
-	_, ok := f.pools[On{chain, pool}]
-	return ok
-}
-
 // OutOfOrder counts events that came after one of their chain that they should have preceded.
 func (f *Finder) OutOfOrder() uint64 { return f.outOfOrder }
 

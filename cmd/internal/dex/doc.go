@@ -8,9 +8,9 @@
 //	NewSynthetic(seed)  a market that is made up, with a known number of cycles in it (synthetic.go)
 //
 // A [Merge] plays many sources as one, in the order of chain, block and log index. An [Encoder] turns events into bus
-// messages and a [Decoder] turns them back; a [Finder] follows the pools' states and reports each [Cycle].
+// messages and [Received] turns them back; a [Finder] follows the pools' states and reports each [Cycle].
 //
-//	Source... -> Merge -> Encoder -> (bus) -> Decoder -> Finder -> Signal -> (bus)
+//	Source... -> Merge -> Encoder -> (bus) -> Received -> Finder -> Cycle.Signal -> (bus)
 //
 // Numbers of the chain stay exact: [Amount] holds everything between -(2^256-1) and 2^256-1. Floating point begins
 // where the chain's own arithmetic ends, in cycle.go.
