@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -130,20 +129,14 @@ func serve(cmd *cobra.Command, c broker.Config) error {
 func refuseReload(log *slog.Logger) (unhook func()) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hup:
-				log.Warn("reload is not supported by this version: the configuration stays as it was; restart the broker, its topics stay")
-			}
+		for range hup {
+			log.Warn("reload is not supported by this version: the configuration stays as it was; restart the broker, its topics stay")
 		}
 	}()
-	return func() { signal.Stop(hup); stop(); <-done }
+	return func() { signal.Stop(hup); close(hup); <-done } // once stopped, nothing is sent any more (os/signal, Stop)
 }
 
 // hintOf takes the hint of an error that has one over to where programs print it.
