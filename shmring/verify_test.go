@@ -374,7 +374,7 @@ func (tr *traffic) some() {
 func copyTries() int {
 	switch {
 	case os.Getenv("MYC_SOAK") != "":
-		return 2000
+		return 500
 	case testing.Short():
 		return 10
 	}

@@ -136,7 +136,9 @@ func hint(err error, dir string) error {
 
 func printReport(w io.Writer, r *tools.Report) {
 	fmt.Fprintf(w, "%s: ok\n", r.Name)
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "  %-9s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	n := func(v uint64) string { return cli.Number(int64(v)) }
 	line("topic", "%s, %s", r.Kind, cli.Size(r.Size))
 	line("files", "%s", r.Files)
