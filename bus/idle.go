@@ -34,7 +34,8 @@ func (Yield) Idle() { runtime.Gosched() }
 // Reset does nothing.
 func (Yield) Reset() {}
 
-// Defaults of [Backoff], from docs/performance.md.
+// Defaults of [Backoff], for a machine with fewer cores than processes on the bus: about 5 us of spinning cover a message that
+// is on its way, then whoever has the message to send needs the core.
 const (
 	DefaultSpins    = 200
 	DefaultYields   = 50
@@ -46,7 +47,7 @@ const (
 type Backoff struct {
 	Spins  int           // looks with a PAUSE between them; 0 means DefaultSpins
 	Yields int           // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
-	Max    time.Duration // the longest sleep; 0 means DefaultMaxSleep; the first is 1 us, and each is twice the one before
+	Max    time.Duration // the longest sleep, to which the kernel adds some 50 us; 0 means DefaultMaxSleep; they double from 1 us on
 
 	round int
 	sleep time.Duration
