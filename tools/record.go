@@ -39,13 +39,13 @@ type Message struct {
 // TLV is one of a message's TLVs. Fields is nil for a type that has no struct, or a value that does not fit it; the value is
 // then in Hex.
 type TLV struct {
-	Type     uint8        `json:"type"`
-	Name     string       `json:"name"` // the number again, if the type has no name
-	Length   int          `json:"length"`
-	Extended bool         `json:"extended,omitempty"` // it has the long form
-	Fields   codec.Fields `json:"fields"`
-	Hex      string       `json:"hex,omitempty"`
-	Error    string       `json:"error,omitempty"`
+	Type     uint8         `json:"type"`
+	Name     string        `json:"name"` // the number again, if the type has no name
+	Length   int           `json:"length"`
+	Extended bool          `json:"extended,omitempty"` // it has the long form
+	Fields   *codec.Fields `json:"fields"`
+	Hex      string        `json:"hex,omitempty"`
+	Error    string        `json:"error,omitempty"`
 }
 
 // NewRecord decodes a frame that the producer in a slot wrote. The record holds nothing of the frame's bytes.
@@ -69,11 +69,13 @@ func NewRecord(f shmring.Frame, producer int) Record {
 
 func newTLV(c *codec.Cursor) TLV {
 	t := TLV{Type: uint8(c.Type), Name: c.Type.String(), Length: len(c.Value), Extended: c.Extended}
-	var err error
-	if t.Fields, err = codec.FieldsOf(c.Type, c.Value); err != nil {
+	fields, err := codec.FieldsOf(c.Type, c.Value)
+	if err != nil {
 		t.Error = err.Error()
 	}
-	if t.Fields == nil {
+	if fields != nil {
+		t.Fields = &fields
+	} else {
 		t.Hex = hex.EncodeToString(c.Value)
 	}
 	return t
