@@ -21,7 +21,7 @@ const (
 	defaultPatience = 10 * time.Second
 	// farewell is how long a client may take to read what it is told when the broker ends.
 	farewell = time.Second
-	// rounds is how often the broker looks at slots whose session has ended while their lock was held.
+	// rounds is how often the broker looks for deaths that no connection told of.
 	rounds = time.Second
 )
 
@@ -169,6 +169,7 @@ func (b *Broker) Run(ctx context.Context) error {
 			b.log.Error("close the socket", "error", err)
 		}
 	})
+	b.goRound() // for clients that died while there was no broker
 	b.log.Info("serving", "socket", b.config.Socket, "dir", b.config.Dir, "topics", len(b.topics))
 	b.accept(ctx)
 	stop()
@@ -268,7 +269,7 @@ func (b *Broker) lookAround(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			b.reapAbandoned()
+			b.goRound()
 		}
 	}
 }

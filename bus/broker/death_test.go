@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +39,59 @@ func init() {
 		}
 		fmt.Println("holding")
 		<-ctx.Done()
+		runtime.KeepAlive(p)
 		return 1
+	}
+}
+
+func init() {
+	// reader gates the topic a, reads nothing, and waits to be killed.
+	children["reader"] = func() int {
+		ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+		defer stop()
+		conn, err := control.Dial(ctx, os.Getenv("MYC_TEST_SOCKET"), control.Options{Name: "reader"})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		m, fds, err := conn.Request(ctx, &control.AttachConsumer{Topic: "a", Slow: control.SlowBlock})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		ring, err := shmring.Attach(shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}, shmring.Consume)
+		if err != nil {
+			return 1
+		}
+		r, err := ring.Reader(shmring.Grant{Slot: int(m.(*control.Attached).Slot), Lock: fds[5]}, shmring.ReaderOptions{Name: "sleeper"})
+		if err != nil {
+			return 1
+		}
+		fmt.Println("holding")
+		<-ctx.Done()
+		runtime.KeepAlive(r)
+		return 1
+	}
+}
+
+// holder starts a child that attaches and holds on, and returns once it does. Kill ends it, and returns once it is gone.
+func (r *rig) holder(role string) (kill func()) {
+	r.t.Helper()
+	cmd := child(r.t, role, "MYC_TEST_SOCKET="+r.Socket())
+	out := must(cmd.StdoutPipe())
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	var word string
+	if _, err := fmt.Fscan(out, &word); err != nil || word != "holding" {
+		r.t.Fatalf("the child said %q, %v", word, err)
+	}
+	return func() {
+		r.t.Helper()
+		if err := cmd.Process.Kill(); err != nil {
+			r.t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed: that is its error
 	}
 }
 
@@ -49,23 +103,12 @@ func TestAKilledClientsSlotIsFree(t *testing.T) {
 	c.MaxSlotsPerUser = 1
 	b := start(t, c)
 	one := b.client("one")
-	cmd := child(t, "holder", "MYC_TEST_SOCKET="+b.Socket())
-	out := must(cmd.StdoutPipe())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var word string
-	if _, err := fmt.Fscan(out, &word); err != nil || word != "holding" {
-		t.Fatalf("the child said %q, %v", word, err)
-	}
+	kill := b.holder("holder")
 	if n := len(one.clients()); n != 2 {
 		t.Errorf("%d clients, want 2", n)
 	}
 	one.refused(&control.AttachProducer{Topic: "a"}, control.CodeLimit)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
+	kill()
 	// The end of the process, not a time, is what frees it; the broker may learn of it a moment later.
 	eventually(t, "the slot is free", func() bool {
 		_, fds, err := one.Request(watchdog(t), &control.AttachProducer{Topic: "single"})
@@ -87,7 +130,41 @@ func TestAKilledClientsSlotIsFree(t *testing.T) {
 	})
 }
 
-// TestTheBrokerKeepsNoLock: were a copy of the lock's descriptor left in the broker, a client's death would free nothing.
+// TestAKilledReadersGateFalls has the reader block a producer until it is killed; nobody but the broker repairs here.
+func TestAKilledReadersGateFalls(t *testing.T) {
+	b := start(t, testConfig(t))
+	p := b.client("one").producer("a")
+	kill := b.holder("reader")
+	msg := make([]byte, 1000)
+	for p.Publish(msg) == nil {
+	}
+	if err := p.Publish(msg); !errors.Is(err, shmring.ErrBackPressure) {
+		t.Fatalf("%v, want %v", err, shmring.ErrBackPressure)
+	}
+	kill()
+	eventually(t, "the producer goes on", func() bool { return p.Publish(msg) == nil })
+	eventually(t, "the broker says who died", func() bool {
+		return strings.Contains(b.log.String(), `msg="a client died" topic=a id=c0.1 client=sleeper`)
+	})
+}
+
+func TestTheNextBrokerRepairsWhatDiedBeforeIt(t *testing.T) {
+	c := testConfig(t)
+	b := start(t, c)
+	p := b.client("one").producer("a")
+	kill := b.holder("reader")
+	b.stop()
+	kill()
+	next := start(t, c)
+	eventually(t, "the broker says who died", func() bool { return strings.Contains(next.log.String(), `msg="a client died" topic=a id=c0.1`) })
+	for range 1000 {
+		if err := p.Publish(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTheBrokerKeepsNoDescriptorOfWhatItHandsOut: were a copy of the lock's descriptor left in the broker, a client's death would free nothing.
 func TestTheBrokerKeepsNoDescriptorOfWhatItHandsOut(t *testing.T) {
 	b := start(t, testConfig(t))
 	one := b.client("one")

@@ -11,6 +11,6 @@
 //
 // Who gets what: docs/reference/config.md has the configuration, docs/reference/control-messages.md the messages.
 //
-// Read in this order: broker.go, adopt.go, topics.go, session.go, requests.go, attach.go, rights.go; the configuration apart from it:
+// Read in this order: broker.go, adopt.go, topics.go, session.go, requests.go, attach.go, reaper.go, rights.go; the configuration apart from it:
 // config.go, parse.go, lines.go.
 package broker

@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// holds reports whether somebody holds the slot's lock.
+func (b *Broker) holds(key slotKey) (bool, error) {
+	probe, err := openLocks(b.topicDir(key.entry.name), key.role)
+	if err != nil {
+		return false, err
+	}
+	defer probe.close()
+	return probe.held(int64(key.slot))
+}
+
+// reapAbandoned takes the slots off the books whose session has ended and whose lock has fallen since.
+func (b *Broker) reapAbandoned() {
+	b.reap(func(h *holding) bool { return h.session == nil })
+}
+
+// reap takes those of the chosen slots off the books whose lock has fallen, and repairs what their holders left, if they
+// died, in the topics' files. Choose runs with the mutex held, the looks at
+// the locks do not; one look after the other, so that many sessions that end at once do not do each other's work.
+func (b *Broker) reap(choose func(*holding) bool) {
+	b.reaping.Lock()
+	defer b.reaping.Unlock()
+	type place struct {
+		entry *entry
+		role  control.Role
+	}
+	chosen := map[place][]*holding{}
+	b.mu.Lock()
+	for key, h := range b.slots {
+		if choose(h) {
+			at := place{key.entry, key.role}
+			chosen[at] = append(chosen[at], h)
+		}
+	}
+	b.mu.Unlock()
+	dead := map[*entry]bool{}
+	for at, list := range chosen {
+		n, err := b.reapTopic(at.entry.name, at.role, list)
+		if err != nil {
+			b.log.Error("look at a topic's locks", "topic", at.entry.name, "role", at.role.String(), "error", err)
+		}
+		if n > 0 {
+			dead[at.entry] = true
+		}
+	}
+	for e := range dead {
+		b.repair(e)
+	}
+}
+
+func (b *Broker) reapTopic(name string, role control.Role, list []*holding) (fallen int, err error) {
+	probe, err := openLocks(b.topicDir(name), role)
+	if err != nil {
+		return 0, err
+	}
+	defer probe.close()
+	for _, h := range list {
+		held, err := probe.held(int64(h.key.slot))
+		if err != nil {
+			return fallen, err
+		}
+		if !held {
+			b.drop(h)
+			fallen++
+		}
+	}
+	return fallen, nil
+}
+
+// repair puts right what dead clients left in a topic's files, whoever granted their slots. It never waits: where another
+// process is at it, the next round looks again.
+func (b *Broker) repair(e *entry) {
+	e.use.RLock()
+	defer e.use.RUnlock()
+	if e.ring == nil {
+		return
+	}
+	mended, err := e.ring.Repair(false)
+	if err != nil && !errors.Is(err, shmring.ErrRepairing) {
+		b.log.Error("repair a topic", "topic", e.name, "error", err)
+	}
+	for _, m := range mended {
+		b.log.Warn("a client died", "topic", e.name, "id", m.ID, "client", m.Name, "repair", m.What)
+	}
+}
+
+// goRound looks for deaths that no connection told of: of clients that attached without this broker, or whose connection
+// ended before their lock fell.
+func (b *Broker) goRound() {
+	b.reapAbandoned()
+	for _, e := range b.active() {
+		b.repair(e)
+	}
+}
+
+// active lists the topics that can be attached to.
+func (b *Broker) active() []*entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []*entry
+	for _, e := range b.topics {
+		if e.state == control.TopicActive {
+			list = append(list, e)
+		}
+	}
+	return list
+}
