@@ -1,6 +1,9 @@
 package shmring
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+)
 
 // The life of a claim:
 //
@@ -23,7 +26,7 @@ func (p *Producer) Publish(message []byte) error {
 	if n-1 >= p.maxFrame || p.open || int64(p.bound-(pos+size)) < 0 {
 		return p.publishSlow(message)
 	}
-	copy(p.data.Bytes(pos+frameHeaderSize, n), message)
+	p.data.Copy(pos+frameHeaderSize, message)
 	p.pos = pos + size
 	p.nMessages++
 	p.nBytes += n
@@ -35,6 +38,7 @@ func (p *Producer) Publish(message []byte) error {
 	// From here the frame belongs to the readers.
 	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
 	p.data.Word(pos).StoreRelease(pos ^ p.nonce)
+	runtime.KeepAlive(p)
 	return nil
 }
 
@@ -49,7 +53,7 @@ func (p *Producer) publishSlow(message []byte) error {
 	if err != nil {
 		return err
 	}
-	copy(c.Bytes(), message)
+	p.data.Copy(c.pos+frameHeaderSize, message)
 	return c.Commit(len(message))
 }
 
@@ -60,7 +64,7 @@ func (p *Producer) publishShared(message []byte) bool {
 	// order: acquire, pair [tail] with the CAS below.
 	t := p.ring.tail.Load()
 	end := t + align16(frameHeaderSize+n)
-	if before(p.limit, end) || (t^(end-1))&^(p.segment-1) != 0 {
+	if before(p.limit, end) || (t^(end-1))&^(p.segment-1) != 0 || t%frameAlign != 0 {
 		return false
 	}
 	// As in reserveShared; the position is NONE already, since no claim is open.
@@ -75,7 +79,7 @@ func (p *Producer) publishShared(message []byte) bool {
 	}
 	// order: release, pair [won] with a repairer that judges another producer's intent at t.
 	p.slotWon.StoreRelease(t)
-	copy(p.data.Bytes(t+frameHeaderSize, n), message)
+	p.data.Copy(t+frameHeaderSize, message)
 	p.nMessages++
 	p.nBytes += n
 	// order: none (these three): only this handle writes the counters, and the stamp releases the header word.
@@ -87,6 +91,7 @@ func (p *Producer) publishShared(message []byte) bool {
 	p.data.Word(t).StoreRelease(t ^ p.nonce)
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees the stamp.
 	p.slotPosition.StoreRelease(0)
+	runtime.KeepAlive(p)
 	return true
 }
 
@@ -275,6 +280,9 @@ func (p *Producer) reserveShared(size uint64) error {
 	for { // ends: each lost attempt means that another producer claimed, and room is limited
 		// order: acquire, pair [tail] with the CAS below.
 		t := tail.Load()
+		if t%frameAlign != 0 {
+			return p.ring.corruptTail(t)
+		}
 		c := p.place(t, size)
 		if before(p.limit, c.end) {
 			// order: acquire, pair [limit] with Producer.refresh.
@@ -343,6 +351,7 @@ func (p *Producer) finish(used uint64) {
 		p.pos = used
 		p.setBound()
 		p.slotPosition.StoreRelaxed(0) // order: none, for tools
+		runtime.KeepAlive(p)
 		return
 	}
 	if used != c.end {
@@ -350,6 +359,7 @@ func (p *Producer) finish(used uint64) {
 	}
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees all stamps.
 	p.slotPosition.StoreRelease(0)
+	runtime.KeepAlive(p) // or the collector could take a forgotten handle's slot away under the last stores
 }
 
 // pad makes [from, to), inside one segment, a frame that readers skip.

@@ -151,8 +151,9 @@ func allocate(fd int, size int64) error {
 }
 
 // writeFiles fills new files: words first, headers last.
-func writeFiles(dir int, h *header, config []byte) error {
+func writeFiles(dir int, h *header, config []byte) (err error) {
 	r := &Ring{header: *h, access: Own, dir: -1}
+	defer func() { err = errors.Join(err, r.ring.Retire(), r.cursors.Retire(), r.control.Retire()) }()
 	for _, m := range []struct {
 		name string
 		size uint64
@@ -173,7 +174,7 @@ func writeFiles(dir int, h *header, config []byte) error {
 		m.mem.Populate(0, m.size, true)
 	}
 	r.initialize(config)
-	return errors.Join(r.ring.Retire(), r.cursors.Retire(), r.control.Retire())
+	return nil
 }
 
 // initialize writes the words of a new ring, whose memory is zero, then its headers. Nobody else sees the memory yet.
@@ -225,6 +226,10 @@ func (r *Ring) Config() ([]byte, error) {
 	if r.control.Len() == 0 {
 		return nil, fmt.Errorf("%w: a single ring file has no configuration", ErrPermission)
 	}
+	if err := r.hold(); err != nil {
+		return nil, err
+	}
+	defer r.release()
 	// order: acquire, pair [config] with Ring.SetConfig.
 	n := r.control.Word(offConfigLength).Load()
 	if n > configSize {
@@ -244,6 +249,10 @@ func (r *Ring) SetConfig(b []byte) error {
 	if len(b) > configSize {
 		return fmt.Errorf("config: %d bytes, at most %d", len(b), configSize)
 	}
+	if err := r.hold(); err != nil {
+		return err
+	}
+	defer r.release()
 	copy(r.control.Bytes(r.offConfig, configSize), b)
 	// order: release, pair [config] with Ring.Config.
 	r.control.Word(offConfigLength).StoreRelease(lenU(b))

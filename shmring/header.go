@@ -147,7 +147,7 @@ func decodeHeader(page []byte, id fileID) (*header, error) {
 	}
 	h := &header{
 		geometry: geometry{
-			kind: Kind(le.Uint32(page[hKind:])), routing: page[hRouting], sleep: page[hSleep],
+			kind: Kind(byteOf(page[hKind:])), routing: byteOf(page[hRouting:]), sleep: byteOf(page[hSleep:]),
 			capacity: le.Uint64(page[hCapacity:]), maxFrame: le.Uint64(page[hMaxFrame:]), maxClaim: le.Uint64(page[hMaxClaim:]),
 			producers: le.Uint64(page[hProducers:]), consumers: le.Uint64(page[hConsumers:]), groups: le.Uint64(page[hGroups:]),
 		},
@@ -176,6 +176,9 @@ func decodeHeader(page []byte, id fileID) (*header, error) {
 	return h, nil
 }
 
+// byteOf reads a 32-bit number that is kept in 8 bits here; one that does not fit becomes 255, which no field allows.
+func byteOf(b []byte) uint8 { return uint8(min(binary.LittleEndian.Uint32(b), 255)) }
+
 // check applies the limits of the sizes (doc.go, Sizes) and names the field that breaks one.
 func (g *geometry) check() (field string, err error) {
 	c, s := g.capacity, g.capacity/segments
@@ -183,6 +186,10 @@ func (g *geometry) check() (field string, err error) {
 	switch {
 	case g.kind < SPSC || g.kind > MPMC:
 		return "kind", fmt.Errorf("kind %d", g.kind)
+	case g.routing > 1:
+		return "routing", fmt.Errorf("%d, not 0 or 1", g.routing)
+	case g.sleep > 1:
+		return "sleep", fmt.Errorf("%d, not 0 or 1", g.sleep)
 	case c < minCapacity || c > maxCapacity || bits.OnesCount64(c) != 1:
 		return "capacity", fmt.Errorf("%d, not a power of two from %d to %d", c, minCapacity, maxCapacity)
 	case g.maxFrame < 1 || g.maxFrame > s || f > s/4:

@@ -2,7 +2,6 @@ package shmring
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
@@ -72,15 +71,15 @@ func (r *Ring) Inspect() (info Info, err error) {
 		return Info{}, err
 	}
 	defer r.release()
-	if shm.Guard(func() { info, err = r.inspect() }, r.ring, r.cursors, r.control) {
-		err = &CorruptError{File: "a topic file", Field: "file size", Got: "truncated", Want: "as created"}
+	if fault := r.Guard(func() { info, err = r.inspect() }); fault != nil {
+		err = fault
 	}
 	return info, err
 }
 
 func (r *Ring) inspect() (Info, error) {
 	info := Info{Name: r.name, Kind: r.kind, Routing: r.routing, Sleep: r.sleep, Capacity: r.capacity, MaxFrame: r.maxFrame,
-		MaxClaim: r.maxClaim, CreatedNs: r.createdNs, Nonce: r.nonce, Closing: r.Closing()}
+		MaxClaim: r.maxClaim, CreatedNs: r.createdNs, Nonce: r.nonce, Closing: r.closing()}
 	// Consumers before the tail, so that no cursor seems to be beyond it.
 	if r.cursors.Len() != 0 {
 		r.inspectConsumers(&info)
@@ -104,11 +103,20 @@ func (r *Ring) inspect() (Info, error) {
 
 // Tail returns the position where the next claim begins.
 func (r *Ring) Tail() (uint64, error) {
+	if err := r.hold(); err != nil {
+		return 0, err
+	}
+	defer r.release()
 	if r.kind.singleProducer() {
-		return r.walkTail()
+		pos, _, err := r.walkTail()
+		return pos, err
 	}
 	// order: acquire, pair [tail] with Producer.reserveShared.
-	return r.tail.Load(), nil
+	t := r.tail.Load()
+	if t%frameAlign != 0 {
+		return 0, r.corruptTail(t)
+	}
+	return t, nil
 }
 
 func (r *Ring) inspectConsumers(info *Info) {
@@ -181,11 +189,14 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 		cursor: &private[0], messages: &private[1], bytes: &private[2], missedBytes: &private[3], laps: &private[4], dropped: &private[5],
 		lease: &lease{ring: r, grant: Grant{Lock: -1}, word: &private[6]},
 	}
-	// order: acquire, pair [limit] with Producer.refresh.
-	oldest := later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
 	var err error
-	if shm.Guard(func() { rd.pos, err = r.start(from, oldest) }, r.ring) {
-		err = &CorruptError{File: "ring", Field: "file size", Got: "truncated", Want: fmt.Sprint(r.ringSize)}
+	fault := r.Guard(func() {
+		// order: acquire, pair [limit] with Producer.refresh.
+		oldest := later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
+		rd.pos, err = r.start(from, oldest)
+	})
+	if fault != nil {
+		err = fault
 	}
 	if err != nil {
 		r.release()
@@ -193,7 +204,7 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 	}
 	rd.next, rd.cursorAt = rd.pos, rd.pos
 	rd.cursor.StoreRelaxed(rd.pos) // order: none, the word is private.
-	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
+	rd.cleanup = watchLeak(rd, rd.lease)
 	return rd, nil
 }
 

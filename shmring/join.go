@@ -1,9 +1,9 @@
 package shmring
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -57,6 +57,11 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 		g.Close()
 		return nil, err
 	}
+	if err := r.mustBeFree(g, r.consumerWord(uint64(g.Slot), cState)); err != nil {
+		g.Close()
+		r.release()
+		return nil, err
+	}
 	rd := r.newReader(uint64(g.Slot), o.Name)
 	if err := rd.join(g, o.From); err != nil {
 		if rd.lease != nil {
@@ -68,7 +73,7 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	r.populate(rd.pos)
-	rd.cleanup = runtime.AddCleanup(rd, (*lease).abandon, rd.lease)
+	rd.cleanup = watchLeak(rd, rd.lease)
 	return rd, nil
 }
 
@@ -81,10 +86,7 @@ func (r *Ring) newReader(slot uint64, name string) *Reader {
 		dropped: r.droppedWord(slot),
 		// order: acquire (these two), pair [policy] with Ring.GrantConsumer, who wrote them before it handed the slot out.
 		policy: Slow(r.consumerEntry(slot, ePolicy).Load()),
-		credit: r.consumerEntry(slot, eCredit).Load(),
-	}
-	if rd.credit > r.capacity || rd.credit < frameAlign {
-		rd.credit = r.capacity // the same reading of a wrong entry as in gateOfReaders
+		credit: r.creditOf(r.consumerEntry(slot, eCredit).Load()),
 	}
 	rd.step = min(r.capacity/16, rd.credit/4)
 	rd.gates = rd.policy != Lossy
@@ -144,18 +146,15 @@ func (r *Ring) start(from From, safe uint64) (uint64, error) {
 	case fromPosition:
 		return r.checkPosition(from.pos, safe)
 	}
-	if r.kind.singleProducer() {
-		return r.walkTail()
-	}
-	// order: acquire, pair [tail] with Producer.reserveShared. Open claims below it are not waited for.
-	return r.tail.Load(), nil
+	return r.Tail() // open claims below it are not waited for
 }
 
 // walkTail finds a single producer's position: the first frame that is not there, from the last boundary before the tail word
-// on, which the producer stores at each refresh and at Close.
-func (r *Ring) walkTail() (uint64, error) {
+// on, which the producer stores at each refresh and at Close. A producer at full speed may outrun the walk: then end is false,
+// and the position is that of a frame.
+func (r *Ring) walkTail() (pos uint64, end bool, err error) {
 	// order: acquire, pair [tail] with Producer.refresh and Producer.Close.
-	pos := later(alignDown(r.tail.Load(), r.segment), r.capacity)
+	pos = later(alignDown(r.tail.Load(), r.segment), r.capacity)
 	for range r.capacity / frameAlign {
 		next, _, err := r.frameAt(pos)
 		// order: acquire, pair [limit] with Producer.refresh: after the look at the frame.
@@ -163,15 +162,12 @@ func (r *Ring) walkTail() (uint64, error) {
 			pos = alignUp(limit-r.capacity/2, r.segment) // nothing gates for this walker, and the producers came round
 			continue
 		}
-		if err != nil {
-			return 0, err
-		}
-		if next == pos {
-			return pos, nil
+		if err != nil || next == pos {
+			return pos, err == nil, err
 		}
 		pos = next
 	}
-	return pos, nil // still a frame's begin, and as new as anything a moving end can give
+	return pos, false, nil
 }
 
 // frameAt reads the frame header at pos: where the next frame is (pos itself if there is no frame) and its second word.
@@ -196,9 +192,8 @@ func (r *Ring) checkPosition(pos, safe uint64) (uint64, error) {
 	if before(pos, safe) {
 		return 0, fmt.Errorf("%w: %d was overwritten; the oldest that can be read is %d", ErrPosition, pos, safe)
 	}
-	// order: acquire, pair [limit] with Producer.refresh.
-	if limit := r.limit.Load(); before(limit, pos) {
-		return 0, fmt.Errorf("%w: %d is beyond the ring's end, %d", ErrPosition, pos, limit)
+	if tail, err := r.Tail(); err != nil || before(tail, pos) {
+		return 0, errors.Join(fmt.Errorf("%w: %d is beyond the ring's end, %d", ErrPosition, pos, tail), err)
 	}
 	at := later(alignDown(pos, r.segment), r.capacity)
 	for range r.segment / frameAlign {
@@ -206,6 +201,10 @@ func (r *Ring) checkPosition(pos, safe uint64) (uint64, error) {
 			return pos, nil
 		}
 		next, _, err := r.frameAt(at)
+		// order: acquire, pair [limit] with Producer.refresh: after the look at the frame.
+		if limit := r.limit.Load(); int64(limit-at) > int64(r.capacity) {
+			return 0, fmt.Errorf("%w: %d was overwritten; the limit is %d", ErrPosition, pos, limit)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -124,7 +124,6 @@ const (
 	maxProducers = 1024
 	maxConsumers = 1023 // number 1,023 means nobody
 	maxGroups    = 256
-	minCapacity  = 64 << 10
 	maxCapacity  = 32 << 30 // a PAD of half a segment must fit the 32-bit length
 )
 

@@ -1,6 +1,7 @@
 package shmring
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
@@ -18,7 +19,7 @@ import (
 // missed allows for one refresh (join.go).
 func (p *Producer) refresh(size uint64) error {
 	r := p.ring
-	if r.Closing() {
+	if r.closing() {
 		return ErrClosed
 	}
 	var t uint64
@@ -30,6 +31,9 @@ func (p *Producer) refresh(size uint64) error {
 	} else {
 		// order: acquire, pair [tail] with Producer.reserveShared: before the slots.
 		t = r.tail.Load()
+		if t%frameAlign != 0 {
+			return r.corruptTail(t)
+		}
 	}
 	end := p.place(t, size).end
 	bound := alignUp(end, p.segment)
@@ -100,8 +104,8 @@ func (p *Producer) gateOfReaders(bound uint64, holder *Holder) uint64 {
 			continue
 		}
 		// order: acquire, pair [policy] with Ring.GrantConsumer, by way of the state word.
-		credit := r.consumerEntry(slot, eCredit).Load()
-		if credit > r.capacity || s.flags()&flagCatchingUp != 0 {
+		credit := r.creditOf(r.consumerEntry(slot, eCredit).Load())
+		if s.flags()&flagCatchingUp != 0 {
 			credit = r.capacity
 		}
 		// order: acquire, pair [cursor] with Reader.publish: what the reader has left may be overwritten.
@@ -111,6 +115,18 @@ func (p *Producer) gateOfReaders(bound uint64, holder *Holder) uint64 {
 		}
 	}
 	return bound
+}
+
+// creditOf reads a control entry's credit: one that no broker writes counts as the whole ring.
+func (r *Ring) creditOf(entry uint64) uint64 {
+	if entry < frameAlign || entry > r.capacity {
+		return r.capacity
+	}
+	return entry
+}
+
+func (r *Ring) corruptTail(t uint64) error {
+	return &CorruptError{File: "ring", Field: "tail", Position: offTail, Got: fmt.Sprint(t), Want: "a multiple of 16, not far from the limit"}
 }
 
 // gateOfClaims lowers bound to what the open claims of other producers allow: one that was stopped between its CAS and its

@@ -10,16 +10,14 @@ import (
 // frame at p is intact if and only if the limit was at most p + capacity after the copy, since nobody writes a byte at
 // p + capacity or beyond before the limit allows it.
 func (r *Reader) nextCopy() (Frame, bool) {
-	if r.pos-r.cursorAt >= r.step {
-		r.publish()
-	}
-	for pos := r.pos; ; {
+	pos := r.pos
+	for range maxPads {
 		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
 		if r.data.Word(pos).Load() != pos^r.nonce {
-			if !r.done && !r.intact(pos) {
-				return r.lapped(pos)
+			if limit, ok := r.intact(pos); !ok {
+				return r.lapped(pos, limit)
 			}
-			if r.ring.copied && !r.done && r.ring.copiedOver(pos) {
+			if r.ring.copied && r.ring.copiedOver(pos) {
 				return r.skip(pos, alignDown(pos, r.segment)+r.segment) // a copy whose data is newer than its limit
 			}
 			return r.empty(pos)
@@ -31,15 +29,15 @@ func (r *Reader) nextCopy() (Frame, bool) {
 		kind := frameKind(w)
 		fits := pos&(r.segment-1)+size <= r.segment
 		if !fits || kind != kindPad && (kind != kindData || n-1 >= r.maxFrame) {
-			if !r.intact(pos) {
-				return r.lapped(pos)
+			if limit, ok := r.intact(pos); !ok {
+				return r.lapped(pos, limit)
 			}
 			return r.fail(corruptFrame(pos, "length and kind", fmt.Sprintf("%d and %d", n, kind),
 				fmt.Sprintf("1 to %d and 1, or up to the segment's end and 2", r.maxFrame)))
 		}
 		if kind == kindPad {
-			if !r.intact(pos) {
-				return r.lapped(pos)
+			if limit, ok := r.intact(pos); !ok {
+				return r.lapped(pos, limit)
 			}
 			pos += size
 			r.pos, r.next = pos, pos
@@ -47,29 +45,36 @@ func (r *Reader) nextCopy() (Frame, bool) {
 		}
 		payload := r.buf[:n]
 		shm.Copy(payload, r.data.Bytes(pos+frameHeaderSize, n))
-		if !r.intact(pos) {
-			return r.lapped(pos)
+		if limit, ok := r.intact(pos); !ok {
+			return r.lapped(pos, limit)
 		}
 		r.pos, r.next, r.word = pos, pos+size, w
 		r.nMessages++
 		r.nBytes += n
 		return Frame{payload, pos}, true
 	}
+	r.publish()
+	return Frame{}, false
 }
 
-// intact reports whether everything this reader loaded from position pos on was still there when it loaded it.
-func (r *Reader) intact(pos uint64) bool {
+// intact reports whether everything this reader loaded from position pos on was still there when it loaded it, and the limit
+// that tells.
+func (r *Reader) intact(pos uint64) (limit uint64, ok bool) {
 	// order: loads fence, pair [overwrite] with Producer.refresh: the copy comes before the look at the limit.
 	shm.FenceLoads()
 	// order: acquire, pair [limit] with Producer.refresh.
-	return int64(r.ring.limit.Load()-pos) <= int64(r.ring.capacity)
+	limit = r.ring.limit.Load()
+	return limit, int64(limit-pos) <= int64(r.ring.capacity)
 }
 
 // lapped moves the reader to where bytes are still safe, and to stay safe for a while: a segment's begin about half the ring
 // behind the producers.
-func (r *Reader) lapped(pos uint64) (Frame, bool) {
-	// order: acquire, pair [limit] with Producer.refresh.
-	limit := r.ring.limit.Load()
+func (r *Reader) lapped(pos, limit uint64) (Frame, bool) {
+	if r.gates {
+		if r.outOfReach(limit); r.err != nil {
+			return Frame{}, false
+		}
+	}
 	return r.skip(pos, alignUp(limit-r.ring.capacity/2, r.segment))
 }
 
@@ -82,5 +87,6 @@ func (r *Reader) skip(pos, to uint64) (Frame, bool) {
 	r.missedBytes.StoreRelaxed(r.nMissed)
 	r.laps.StoreRelaxed(r.nLaps)
 	r.publish()
-	return r.fail(&LappedError{From: pos, To: to})
+	r.lap = &LappedError{From: pos, To: to}
+	return Frame{}, false
 }

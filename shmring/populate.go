@@ -10,6 +10,9 @@ const (
 // populate faults the mapping's pages in: those ahead of pos at once, the rest from a helper, so that neither an attach nor
 // the first lap pays for all. The creator's pages do not help another process: its page tables are its own.
 func (r *Ring) populate(pos uint64) {
+	if !r.ring.Mapped() {
+		return
+	}
 	r.populateOnce.Do(func() {
 		write := r.access >= Produce
 		first := r.offData + pos&(r.capacity-1)
@@ -24,7 +27,7 @@ func (r *Ring) populate(pos uint64) {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
 			for done := uint64(0); done < r.capacity; done += populateChunk {
-				r.ring.Populate(r.offData+(pos+done)&(r.capacity-1)&^(pageSize-1), min(populateChunk, r.segment), write)
+				r.ring.Populate(r.offData+(pos+done)&(r.capacity-1)&^(pageSize-1), min(populateChunk, r.capacity), write)
 				<-tick.C
 				if r.isClosed() {
 					return

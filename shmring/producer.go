@@ -69,6 +69,11 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 		return nil, err
 	}
 	slot := uint64(g.Slot)
+	if err := r.mustBeFree(g, r.producerWord(slot, pState)); err != nil {
+		g.Close()
+		r.release()
+		return nil, err
+	}
 	w := func(off uint64) *shm.Word { return r.producerWord(slot, off) }
 	p := &Producer{
 		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
@@ -86,7 +91,7 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	w(pPid).StoreRelaxed(uint64(os.Getpid()))                  // order: none, see above
 	writeName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize), name)
 	if p.single {
-		pos, err := r.walkTail()
+		pos, err := r.takeOver()
 		if err != nil {
 			g.Close()
 			r.release()
@@ -105,8 +110,18 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 		return nil, err
 	}
 	p.lease = l
-	p.cleanup = runtime.AddCleanup(p, (*lease).abandon, l)
+	p.cleanup = watchLeak(p, l)
 	return p, nil
+}
+
+// takeOver finds where a single producer's predecessor ended: at its last stamp.
+func (r *Ring) takeOver() (uint64, error) {
+	pos, _, err := r.walkTail()
+	// order: acquire, pair [limit] with Producer.refresh.
+	if limit := r.limit.Load(); err == nil && (before(limit, pos) || before(pos+2*r.segment, limit)) {
+		err = r.corruptTail(pos)
+	}
+	return pos, err
 }
 
 // ID names the handle in listings: p, slot, generation.

@@ -39,7 +39,8 @@ type Reader struct {
 	missedBytes, laps *shm.Word
 	dropped           *shm.Word
 	nMissed, nLaps    uint64
-	err               error
+	lap               *LappedError // told once
+	err               error        // final
 	policy            Slow
 	credit            uint64
 	catchingUp        bool
@@ -79,21 +80,23 @@ func (r *Reader) Next() (f Frame, ok bool) {
 
 // nextSlow is Next where a message does not simply follow.
 func (r *Reader) nextSlow(pos uint64) (Frame, bool) {
-	r.pos = pos
+	r.pos, r.lap = pos, nil
+	if r.err == nil && pos-r.cursorAt >= r.step {
+		r.publish()
+	}
+	if r.err != nil {
+		return Frame{}, false
+	}
 	if r.copies {
 		return r.nextCopy()
 	}
-	if pos-r.cursorAt >= r.step {
-		r.publish()
-	}
-	for {
-		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
-		if r.data.Word(pos).Load() != pos^r.nonce {
-			return r.empty(pos)
-		}
+	for range maxPads {
 		next, w, err := r.ring.frameAt(pos)
 		if err != nil {
 			return r.fail(err)
+		}
+		if next == pos {
+			return r.empty(pos)
 		}
 		if n := frameLength(w); frameKind(w) == kindData {
 			r.pos, r.next, r.word = pos, next, w
@@ -103,26 +106,38 @@ func (r *Reader) nextSlow(pos uint64) (Frame, bool) {
 		}
 		pos = next
 		r.pos, r.next = pos, pos
-		if pos-r.cursorAt >= r.step {
-			r.publish() // PADs alone move the cursor too
-		}
 	}
+	r.publish() // PADs alone move the cursor too
+	return Frame{}, false
 }
+
+// maxPads bounds how many PADs one call of Next passes: producers that abort for ever must not hold its caller.
+const maxPads = 64
 
 // empty ends a look that found no frame: what was read is given back to the producers.
 func (r *Reader) empty(pos uint64) (Frame, bool) {
-	if r.done {
-		r.err = ErrClosed
-	} else if pos != r.cursorAt {
+	if pos != r.cursorAt {
 		r.publish()
-	} else if r.ring.Closing() {
-		r.err = ErrClosed
+	} else if r.ring.closing() {
+		// Only if nothing was committed between the look at the frame and the one at the topic.
+		// order: acquire, pair [commit] with Producer.finish.
+		if r.data.Word(pos).Load() != pos^r.nonce {
+			r.stop(ErrClosed)
+		}
 	}
 	return Frame{}, false
 }
 
+// stop makes err final: from here on Next returns nothing.
+func (r *Reader) stop(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.near = 0
+}
+
 func (r *Reader) fail(err error) (Frame, bool) {
-	r.err = err
+	r.stop(err)
 	return Frame{}, false
 }
 
@@ -130,17 +145,17 @@ func (r *Reader) fail(err error) (Frame, bool) {
 // a [LappedError]. A lapped reader goes on where the error says; it returns the error once. After the others it stays where
 // it is.
 func (r *Reader) Err() error {
-	err := r.err
-	if _, lapped := err.(*LappedError); lapped {
-		r.err = nil
+	if lap := r.lap; lap != nil {
+		r.lap = nil
+		return lap
 	}
-	return err
+	return r.err
 }
 
 // Release consumes the frame that is lent, if any, and lets producers have everything before the reader's position.
 func (r *Reader) Release() {
 	r.pos = r.next
-	if r.pos != r.cursorAt && !r.done {
+	if r.pos != r.cursorAt && r.err == nil {
 		r.publish()
 	}
 }
@@ -173,8 +188,8 @@ func (r *Reader) publish() {
 	r.bytes.StoreRelaxed(r.nBytes)
 	// order: none, only this handle writes its cursor; any other value means that somebody else did.
 	if got := r.cursor.Load(); got != r.cursorAt {
-		r.err = &CorruptError{File: "cursors", Field: "cursor of " + r.ID(), Position: r.ring.offConsumers + consumerSlotSize*r.slot + cCursor,
-			Got: fmt.Sprint(got), Want: fmt.Sprintf("%d, as this reader wrote it", r.cursorAt)}
+		r.stop(&CorruptError{File: "cursors", Field: "cursor of " + r.ID(), Position: r.ring.offConsumers + consumerSlotSize*r.slot + cCursor,
+			Got: fmt.Sprint(got), Want: fmt.Sprintf("%d, as this reader wrote it", r.cursorAt)})
 		return
 	}
 	// From here the bytes before pos belong to the producers.
@@ -192,11 +207,7 @@ func (r *Reader) checkGate() {
 	// order: acquire, pair [limit] with Producer.refresh.
 	limit := r.ring.limit.Load()
 	if int64(limit-r.pos) > int64(r.ring.capacity) {
-		// order: acquire, pair [dropped] with who drops; after the limit.
-		if r.dropped.Load() != uint64(r.lease.state.gen()) && r.err == nil {
-			r.err = &CorruptError{File: "ring", Field: "limit", Position: offLimit, Got: fmt.Sprint(limit),
-				Want: fmt.Sprintf("at most %d, this reader's cursor + capacity", r.pos+r.ring.capacity)}
-		}
+		r.outOfReach(limit)
 		return
 	}
 	if r.catchingUp && int64(limit-r.pos) <= int64(r.credit) {
@@ -209,8 +220,14 @@ func (r *Reader) checkGate() {
 	}
 }
 
-// noFrames is zero: no position has the stamp 0, since the nonce's top bit is set.
-var noFrames = func() shm.Area { m := shm.Heap(pageSize); return m.Area(0, pageSize) }()
+// outOfReach judges a limit that a gating reader's cursor does not allow: it was dropped, or somebody scribbled.
+func (r *Reader) outOfReach(limit uint64) {
+	// order: acquire, pair [dropped] with who drops: after the limit.
+	if r.dropped.Load() != uint64(r.lease.state.gen()) {
+		r.stop(&CorruptError{File: "ring", Field: "limit", Position: offLimit, Got: fmt.Sprint(limit),
+			Want: fmt.Sprintf("at most %d, this reader's cursor + capacity", r.pos+r.ring.capacity)})
+	}
+}
 
 // Close consumes nothing: a frame that is lent counts as not read. It frees the slot and gives the handle's hold on
 // the mapping up. It may be called more than once; frames that were lent must not be touched afterwards.
@@ -221,8 +238,7 @@ func (r *Reader) Close() error {
 	// order: none (these two), only this handle writes the counters.
 	r.messages.StoreRelaxed(r.nMessages)
 	r.bytes.StoreRelaxed(r.nBytes)
-	// Every later look is at memory that holds no stamp, and finds the handle closed.
-	r.data, r.next, r.cursorAt = noFrames, r.pos, r.pos
+	r.next, r.cursorAt, r.lap, r.err, r.near = r.pos, r.pos, nil, ErrClosed, 0 // every later look finds the handle closed
 	r.cleanup.Stop()
 	r.lease.end()
 	return nil

@@ -165,6 +165,7 @@ type verdict struct {
 type intent struct {
 	slot, pos, size, won uint64
 	alive                bool
+	changing             bool // its words did not hold still
 }
 
 // judge decides what a dead producer's intent at t left behind. The caller holds the repair lock, has loaded the slot's state
@@ -173,12 +174,15 @@ type intent struct {
 // live winner of a batch or of a shorter commit stamps inside its own range.
 func (r *Ring) judge(dead, t uint64) verdict {
 	clear := verdict{}
+	if t%frameAlign != 0 {
+		return clear // no producer writes such a word
+	}
 	// order: acquire, pair [tail] with Producer.reserveShared.
 	tail := r.tail.Load()
 	intents := r.intents()
 	var stamped []uint64 // candidate ends that carry their stamp
 	for _, i := range intents {
-		if end := t + i.size; i.pos == t && r.stampedAt(end) {
+		if end := t + i.size; i.pos == t && !i.changing && r.stampedAt(end) {
 			stamped = append(stamped, end)
 		}
 	}
@@ -197,7 +201,9 @@ func (r *Ring) judge(dead, t uint64) verdict {
 	}
 	whole := verdict{from: t, to: t + own.size}
 	switch {
-	case own.pos != t || t%frameAlign != 0 || own.size%frameAlign != 0 || own.size == 0 || own.size > r.segment:
+	case own.changing:
+		return verdict{unclear: true}
+	case own.pos != t || own.size%frameAlign != 0 || own.size == 0 || own.size > r.segment:
 		return clear // no intent, or words that no producer writes
 	case before(t+r.capacity, limit):
 		return clear // lost laps ago: a winner's intent would have held the limit
@@ -270,7 +276,7 @@ func (r *Ring) intents() []intent {
 			// position.
 			i.pos = word(pPosition).Load()
 			i.size = word(pSize).Load()
-			if word(pPosition).Load() == i.pos {
+			if i.changing = word(pPosition).Load() != i.pos; !i.changing {
 				break
 			}
 		}

@@ -94,6 +94,10 @@ func (r *Ring) GrantProducer(uid uint32) (Grant, error) {
 	if r.kind.singleProducer() {
 		n = 1
 	}
+	if err := r.hold(); err != nil {
+		return Grant{Slot: -1, Lock: -1}, err
+	}
+	defer r.release()
 	g, err := r.grant(producerLocks, n, r.producerWord)
 	if err == errNoSlot {
 		if r.kind.singleProducer() {
@@ -115,6 +119,10 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	if err != nil {
 		return Grant{Lock: -1}, err
 	}
+	if err := r.hold(); err != nil {
+		return Grant{Slot: -1, Lock: -1}, err
+	}
+	defer r.release()
 	g, err := r.grant(consumerLocks, r.consumers, r.consumerWord)
 	if err == errNoSlot {
 		return g, fmt.Errorf("%w: all %d consumer slots of topic %s are taken", ErrLimit, r.consumers, r.name)
@@ -170,10 +178,6 @@ func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.W
 	if r.access < Own {
 		return none, fmt.Errorf("%w: granting slots needs access own, this mapping has %s", ErrPermission, r.access)
 	}
-	if err := r.hold(); err != nil {
-		return none, err
-	}
-	defer r.release()
 	h, err := r.locks.open(file)
 	if err != nil {
 		return none, err
@@ -225,6 +229,15 @@ type lease struct {
 	word  *shm.Word // the slot's state
 	state state     // as this tenant wrote it
 	done  bool
+}
+
+// mustBeFree looks at a granted slot before its tenant writes the first word into it.
+func (r *Ring) mustBeFree(g Grant, word *shm.Word) error {
+	// order: acquire, pair [state] with whoever freed the slot.
+	if s := state(word.Load()); s.kind() != slotFree {
+		return fmt.Errorf("%w: slot %d of topic %s is a %s's, not free", ErrInUse, g.Slot, r.name, s.kind())
+	}
+	return nil
 }
 
 // activate makes the granted slot a tenant's: the slot's other words are written before.

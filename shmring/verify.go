@@ -1,10 +1,6 @@
 package shmring
 
-import (
-	"fmt"
-
-	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
-)
+import "fmt"
 
 // Report is what [Ring.Verify] went through.
 type Report struct {
@@ -23,8 +19,8 @@ func (r *Ring) Verify() (rep Report, err error) {
 		return Report{}, err
 	}
 	defer r.release()
-	if shm.Guard(func() { err = r.verify(&rep) }, r.ring, r.cursors, r.control) {
-		err = &CorruptError{File: "a topic file", Field: "file size", Got: "truncated", Want: "as created"}
+	if fault := r.Guard(func() { err = r.verify(&rep) }); fault != nil {
+		err = fault
 	}
 	return rep, err
 }
@@ -130,7 +126,7 @@ func (r *Ring) verifyConsumers(rep *Report) error {
 		}
 		// order: acquire, pair [cursor] with Reader.publish.
 		cursor := r.consumerWord(slot, cCursor).Load()
-		tail, err := r.Tail()
+		tail, atEnd, err := r.end()
 		if err != nil {
 			return err
 		}
@@ -138,14 +134,24 @@ func (r *Ring) verifyConsumers(rep *Report) error {
 		if state(r.consumerWord(slot, cState).Load()) != s || r.copied {
 			continue // in a copy, cursors and tail are of different moments
 		}
-		if before(tail, cursor) {
+		if atEnd && before(tail, cursor) {
 			return bad("cursors", "cursor", cursor, fmt.Sprintf("at most the tail, %d", tail))
 		}
-		if dropped != uint64(s.gen()) && int64(limit-cursor) > int64(r.capacity) {
+		// While it joins, a reader's cursor is a stand-in of any age, which its catching-up flag shows.
+		if dropped != uint64(s.gen()) && s.flags()&flagCatchingUp == 0 && int64(limit-cursor) > int64(r.capacity) {
 			return bad("cursors", "cursor", cursor, fmt.Sprintf("at least limit - capacity, %d", limit-r.capacity))
 		}
 	}
 	return nil
+}
+
+// end returns the tail; atEnd is false where a single producer outran the look for it.
+func (r *Ring) end() (tail uint64, atEnd bool, err error) {
+	if r.kind.singleProducer() {
+		return r.walkTail()
+	}
+	tail, err = r.Tail()
+	return tail, true, err
 }
 
 // verifyGroups checks that no group's head is beyond the tail.
@@ -156,11 +162,11 @@ func (r *Ring) verifyGroups(*Report) error {
 	for group := range r.groups {
 		// order: acquire, pair [head] with a group's members: before the tail.
 		head := r.groupWord(group, gHead).Load() << 10 >> 10 * frameAlign
-		tail, err := r.Tail()
+		tail, atEnd, err := r.end()
 		if err != nil {
 			return err
 		}
-		if before(tail, head) {
+		if atEnd && before(tail, head) {
 			return &CorruptError{File: "cursors", Field: fmt.Sprintf("head of group %d", group), Position: r.offGroups + groupSize*group,
 				Got: fmt.Sprint(head), Want: fmt.Sprintf("at most the tail, %d", tail)}
 		}
@@ -172,12 +178,16 @@ func (r *Ring) verifyGroups(*Report) error {
 func (r *Ring) verifyFrames(rep *Report) error {
 	// order: acquire, pair [limit] with Producer.refresh.
 	rep.From = later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
-	tail, err := r.Tail()
+	if r.copied {
+		rep.From += r.segment // a producer may have been in the oldest one while it was copied
+	}
+	tail, _, err := r.end()
 	if err != nil {
 		return err
 	}
 	rep.To = tail
-	for b := rep.From; before(b, tail); b += r.segment {
+	// The words may be anybody's by now: no more segments than there are, and one that was begun meanwhile.
+	for b := rep.From; before(b, earlier(tail, rep.From+r.capacity+r.segment)); b += r.segment {
 		if err := r.verifySegment(rep, b, tail); err != nil {
 			return err
 		}
@@ -200,8 +210,10 @@ func (r *Ring) verifySegment(rep *Report, begin, tail uint64) error {
 		}
 		if next == pos {
 			if r.kind.singleProducer() || !r.openClaimAt(pos) {
-				// A claim that was committed between the two looks has its stamp by now.
-				if next, _, err = r.frameAt(pos); err == nil && next == pos {
+				// A claim that was committed between the two looks has its stamp by now, if it was not overwritten since.
+				next, _, err = r.frameAt(pos)
+				// order: acquire, pair [limit] with Producer.refresh: after the frame.
+				if err == nil && next == pos && int64(r.limit.Load()-pos) <= int64(r.capacity) {
 					return corruptFrame(pos, "stamp", fmt.Sprintf("%#x", r.data.Word(pos).Load()), // order: none, for the message
 						fmt.Sprintf("%#x, or an open claim", pos^r.nonce))
 				}

@@ -43,6 +43,9 @@ func Map(fd int, n int64, write bool) (Memory, error) {
 	return Memory{b: b, mapped: true}, nil
 }
 
+// Mapped tells mapped memory from heap memory.
+func (m Memory) Mapped() bool { return m.mapped }
+
 // Len returns the memory's size in bytes.
 func (m Memory) Len() int { return len(m.b) }
 

@@ -1,3 +1,5 @@
+//go:build !stepped
+
 package shm
 
 // FenceStores keeps the stores after it behind everything before it: DMB ISH. STLR and Go's CAS without LSE do not order

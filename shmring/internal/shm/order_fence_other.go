@@ -1,4 +1,4 @@
-//go:build !arm64 && (!amd64 || race)
+//go:build !arm64 && (!amd64 || race) && !stepped
 
 package shm
 

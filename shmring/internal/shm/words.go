@@ -1,3 +1,5 @@
+//go:build !stepped
+
 package shm
 
 import "sync/atomic"
@@ -16,21 +18,6 @@ func (w *Word) CompareAndSwap(old, x uint64) bool { return atomic.CompareAndSwap
 
 // Add adds d and returns the new value; sequentially consistent.
 func (w *Word) Add(d uint64) uint64 { return atomic.AddUint64(&w.v, d) }
-
-// RaiseTo makes the word at least x by compare-and-swap and returns what it then is, at least x. Values are compared as
-// signed differences, as positions are. Sequentially consistent where it writes; a mere load where it does not. Its loop
-// ends because each failed attempt means that another one raised the word.
-func (w *Word) RaiseTo(x uint64) uint64 {
-	for {
-		old := w.Load()
-		if int64(x-old) <= 0 {
-			return old
-		}
-		if w.CompareAndSwap(old, x) {
-			return x
-		}
-	}
-}
 
 // Word32 is a 32-bit word, for the kernel's futex. Its address is 8-byte aligned.
 type Word32 struct{ v uint32 }

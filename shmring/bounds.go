@@ -1,0 +1,5 @@
+//go:build !stepped
+
+package shmring
+
+const minCapacity = 64 << 10

@@ -1,0 +1,126 @@
+//go:build stepped
+
+package shm
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// This build hands every access to shared memory to a scheduler: one process of a test at a time, an access a step, stores
+// going through a store buffer as on x86. It is for proofs, not for use.
+
+// Stepper is the scheduler. Each method is called by the goroutine that makes the access, before it has any effect.
+type Stepper interface {
+	Load(w *uint64) uint64
+	// Store is a store that may stay in the store buffer.
+	Store(w *uint64, x uint64)
+	// StoreFull drains the store buffer.
+	StoreFull(w *uint64, x uint64)
+	CompareAndSwap(w *uint64, old, x uint64) bool
+	Fence()
+}
+
+// Steps is the scheduler of the test that runs, nil outside.
+var Steps Stepper
+
+// Word is a 64-bit word that other processes read or write.
+type Word struct{ v uint64 }
+
+// Load is a step.
+func (w *Word) Load() uint64 {
+	if Steps != nil {
+		return Steps.Load(&w.v)
+	}
+	return w.v
+}
+
+// Store is a step that drains the store buffer.
+func (w *Word) Store(x uint64) {
+	if Steps != nil {
+		Steps.StoreFull(&w.v, x)
+		return
+	}
+	w.v = x
+}
+
+// StoreRelease is a step; x86 keeps stores in order.
+func (w *Word) StoreRelease(x uint64) {
+	if Steps != nil {
+		Steps.Store(&w.v, x)
+		return
+	}
+	w.v = x
+}
+
+// StoreRelaxed is a step as StoreRelease is.
+func (w *Word) StoreRelaxed(x uint64) { w.StoreRelease(x) }
+
+// CompareAndSwap is a step that drains the store buffer.
+func (w *Word) CompareAndSwap(old, x uint64) bool {
+	if Steps != nil {
+		return Steps.CompareAndSwap(&w.v, old, x)
+	}
+	if w.v != old {
+		return false
+	}
+	w.v = x
+	return true
+}
+
+// Add is a loop of steps.
+func (w *Word) Add(d uint64) uint64 {
+	for {
+		old := w.Load()
+		if w.CompareAndSwap(old, old+d) {
+			return old + d
+		}
+	}
+}
+
+// Word32 is a 32-bit word for the futex; the futex is not stepped through, nor is the word.
+type Word32 struct{ v uint32 }
+
+// Load reads the word.
+func (w *Word32) Load() uint32 { return atomic.LoadUint32(&w.v) }
+
+// Store writes the word.
+func (w *Word32) Store(x uint32) { atomic.StoreUint32(&w.v, x) }
+
+// CompareAndSwap replaces old by x and reports whether it did.
+func (w *Word32) CompareAndSwap(old, x uint32) bool { return atomic.CompareAndSwapUint32(&w.v, old, x) }
+
+// FenceStores is nothing on x86.
+func FenceStores() {}
+
+// FenceLoads is nothing on x86.
+func FenceLoads() {}
+
+// Copy loads src word by word, each a step. Both begin at multiples of 8 or hold fewer than 8 bytes.
+func Copy(dst, src []byte) int {
+	n := min(len(dst), len(src))
+	eachWord(src[:n], func(i int, w *Word) {
+		x := w.Load()
+		for j := 0; j < 8 && i+j < n; j++ {
+			dst[i+j] = byte(x >> (8 * j))
+		}
+	})
+	return n
+}
+
+// Copy stores src word by word, each a step. A last part of a word overwrites the rest with zero, which is padding.
+func (a *Area) Copy(p uint64, src []byte) {
+	eachWord(a.Bytes(p, uint64(len(src)+7)&^7), func(i int, w *Word) {
+		var x uint64
+		for j := 0; j < 8 && i+j < len(src); j++ {
+			x |= uint64(src[i+j]) << (8 * j)
+		}
+		w.StoreRelaxed(x)
+	})
+}
+
+func eachWord(b []byte, f func(i int, w *Word)) {
+	for i := 0; i < len(b); i += 8 {
+		f(i, (*Word)(unsafe.Pointer(&b[i])))
+	}
+}
