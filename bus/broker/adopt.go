@@ -44,20 +44,11 @@ func (b *Broker) adopt() error {
 
 func (b *Broker) adoptOne(name string) error {
 	e := &entry{name: name, state: control.TopicActive}
-	ring, err := shmring.Open(b.topicDir(name), shmring.Own)
-	if err == nil && ring.Closing() {
+	ring, info, err := openTopic(b.topicDir(name), name)
+	if err == nil && info.Closing {
 		// Its deletion was interrupted between the mark and the removal.
 		b.log.Warn("topic was being deleted: removed", "topic", name)
 		return errors.Join(ring.Close(), removeTopic(b.config.Dir, name))
-	}
-	if err == nil && ring.Name() != name {
-		err = errors.Join(fmt.Errorf("its files were made for a topic named %q", ring.Name()), ring.Close())
-	}
-	var info shmring.Info
-	if err == nil {
-		if info, err = ring.Inspect(); err != nil {
-			err = errors.Join(err, ring.Close())
-		}
 	}
 	if err != nil {
 		b.log.Error("topic is damaged: left as it is", "topic", name, "error", err)
@@ -65,24 +56,48 @@ func (b *Broker) adoptOne(name string) error {
 		return nil
 	}
 	e.ring = ring
-	e.config = b.storedConfig(ring, info)
-	if configured, ok := b.configured(name); ok {
-		e.config = b.merge(e.config, configured)
-	}
-	if e.json, err = encodeConfig(e.config); err != nil {
-		return errors.Join(err, ring.Close())
-	}
-	if stored, err := ring.Config(); err != nil || !bytes.Equal(stored, e.json) {
-		if err := ring.SetConfig(e.json); err != nil {
-			return errors.Join(fmt.Errorf("topic %q: %w", name, err), ring.Close())
-		}
-	}
-	if e.size, err = filesSize(b.topicDir(name)); err != nil {
+	if err := b.takeOver(e, info); err != nil {
 		return errors.Join(fmt.Errorf("topic %q: %w", name, err), ring.Close())
 	}
 	b.topics[name] = e
 	b.log.Info("topic adopted", "topic", name, "kind", e.config.Kind.String(), "size", e.config.Size.String())
 	return nil
+}
+
+// openTopic maps a topic's files and looks at them.
+func openTopic(path, name string) (*shmring.Ring, shmring.Info, error) {
+	ring, err := shmring.Open(path, shmring.Own)
+	if err != nil {
+		return nil, shmring.Info{}, err
+	}
+	info, err := ring.Inspect()
+	if err == nil && info.Name != name {
+		err = fmt.Errorf("its files were made for a topic named %q", info.Name)
+	}
+	if err != nil {
+		return nil, info, errors.Join(err, ring.Close())
+	}
+	return ring, info, nil
+}
+
+// takeOver puts an adopted topic's configuration into force, and into its files for the next broker and for tools.
+func (b *Broker) takeOver(e *entry, info shmring.Info) (err error) {
+	e.config = b.storedConfig(e.ring, info)
+	if configured, ok := b.configured(e.name); ok {
+		e.config = b.merge(e.config, configured)
+	}
+	if e.json, err = encodeConfig(e.config); err != nil {
+		return err
+	}
+	if stored, err := e.ring.Config(); err != nil || !bytes.Equal(stored, e.json) {
+		if err := e.ring.SetConfig(e.json); err != nil {
+			return err
+		}
+	}
+	if e.size, err = filesSize(b.topicDir(e.name)); err != nil {
+		return err
+	}
+	return e.noteSizes()
 }
 
 func (b *Broker) configured(name string) (topic.Config, bool) {

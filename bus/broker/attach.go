@@ -144,13 +144,17 @@ func (s *session) open(e *entry, a *control.Attached, access shmring.Access, gra
 	if err != nil {
 		return nil, err
 	}
+	if err := s.b.look(e, func() error { return e.checkSizes(files) }); err != nil {
+		files.Close()
+		return nil, err
+	}
 	fds := []int{files.Ring, files.Cursors, files.Control, files.LocksP, files.LocksC}
 	a.Nonce, a.Config = e.ring.Nonce(), e.json
 	if grant == nil {
 		return fds, nil
 	}
-	g, err := grant(e.ring)
-	if err != nil {
+	var g shmring.Grant
+	if err := s.b.look(e, func() (err error) { g, err = grant(e.ring); return err }); err != nil {
 		uds.CloseFDs(fds)
 		return nil, err
 	}

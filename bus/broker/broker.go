@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// defaultPatience is how long a client may take to say Hello, or to take an answer off its socket.
-	defaultPatience = 10 * time.Second
+	// helloPatience is how long a client may take to say Hello, readPatience to take an answer off its full socket.
+	helloPatience = 10 * time.Second
+	readPatience  = 10 * time.Second
 	// farewell is how long a client may take to read what it is told when the broker ends.
 	farewell = time.Second
 	// rounds is how often the broker looks for deaths that no connection told of.
@@ -32,7 +33,8 @@ type Broker struct {
 	lock     *os.File // flock on the directory
 	listener uds.Listener
 	rights   *rightsTable
-	patience time.Duration
+
+	helloPatience, readPatience time.Duration
 
 	sessions sync.WaitGroup
 	reaping  sync.Mutex // held by who looks at locks, around mu
@@ -66,7 +68,7 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 		return nil, errors.New("broker.socket: it is empty: name the path of the socket")
 	}
 	b := &Broker{
-		config: c, log: c.Logger, rights: newRights(who), patience: defaultPatience,
+		config: c, log: c.Logger, rights: newRights(who), helloPatience: helloPatience, readPatience: readPatience,
 		topics: map[string]*entry{}, connected: map[uint64]*session{}, slots: map[slotKey]*holding{}, perUser: map[uint32]int{},
 	}
 	if b.log == nil {

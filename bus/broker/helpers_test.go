@@ -105,10 +105,10 @@ func small(name string) topic.Config {
 		Publish: []string{"*"}, Subscribe: []string{"*"}, Blockers: []string{"*"}}
 }
 
-func start(t *testing.T, c Config) *rig { return startWith(t, c, systemAccounts{}, defaultPatience) }
+func start(t *testing.T, c Config) *rig { return startWith(t, c, systemAccounts{}, func(*Broker) {}) }
 
 // startWith runs a broker until the test ends, or stop.
-func startWith(t *testing.T, c Config, who accounts, patience time.Duration) *rig {
+func startWith(t *testing.T, c Config, who accounts, change func(*Broker)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &logBuffer{}, stopped: make(chan error, 1)}
 	c.Logger = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -116,7 +116,7 @@ func startWith(t *testing.T, c Config, who accounts, patience time.Duration) *ri
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.patience = patience
+	change(b)
 	r.Broker = b
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel

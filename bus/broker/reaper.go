@@ -83,7 +83,8 @@ func (b *Broker) repair(e *entry) {
 	if e.ring == nil {
 		return
 	}
-	mended, err := e.ring.Repair(false)
+	var mended []shmring.Mended
+	err := b.look(e, func() (err error) { mended, err = e.ring.Repair(false); return err })
 	if err != nil && !errors.Is(err, shmring.ErrRepairing) {
 		b.log.Error("repair a topic", "topic", e.name, "error", err)
 	}

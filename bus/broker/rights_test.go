@@ -74,7 +74,7 @@ func TestRightsAreKept(t *testing.T) {
 	c.Topics = []topic.Config{{Name: "a", Size: topic.MinSize, Publish: []string{"user:alice"}, Subscribe: []string{"*"},
 		Blockers: []string{"group:trading"}, Slow: topic.Block}, {Name: "own", Size: topic.MinSize}}
 	var who atomic.Uint32
-	b := startWith(t, c, fakeAccounts{&who}, defaultPatience)
+	b := startWith(t, c, fakeAccounts{&who}, func(*Broker) {})
 	as := func(uid uint32) *client {
 		who.Store(uid)
 		c := b.client(fmt.Sprint(uid))
@@ -121,7 +121,7 @@ func TestRightsAreKept(t *testing.T) {
 func TestNamesThatNobodyBearsAreReported(t *testing.T) {
 	c := testConfig(t)
 	c.Topics[0].Publish = []string{"*", "user:alice", "group:nobody", "user:12345"}
-	b := startWith(t, c, fakeAccounts{new(atomic.Uint32)}, defaultPatience)
+	b := startWith(t, c, fakeAccounts{new(atomic.Uint32)}, func(*Broker) {})
 	contains(t, "the log", b.log.String(), `msg="nobody has this right yet`, "topic=a list=publish entry=group:nobody")
 	if strings.Contains(b.log.String(), "entry=user:") {
 		t.Errorf("the log names others:\n%s", b.log)

@@ -62,11 +62,11 @@ func (s *session) serve(ctx context.Context) {
 // connection is closed.
 func (s *session) talk(ctx context.Context) error {
 	buf := make([]byte, control.MaxMessage)
-	greeting, stop := context.WithTimeout(ctx, s.b.patience)
+	greeting, stop := context.WithTimeout(ctx, s.b.helloPatience)
 	defer stop()
 	id, m, err := s.recv(greeting, buf)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return control.Errorf(control.CodeProtocol, "no Hello came in %v", s.b.patience)
+		return control.Errorf(control.CodeProtocol, "no Hello came in %v", s.b.helloPatience)
 	}
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *session) transmitBytes(ctx context.Context, b []byte, fds []int) error 
 	if !errors.Is(err, uds.ErrWouldBlock) {
 		return err
 	}
-	wait := s.b.patience
+	wait := s.b.readPatience
 	if ctx.Err() != nil {
 		wait = min(wait, farewell)
 	}

@@ -79,7 +79,7 @@ func TestDescriptorsHaveTheAccessThatTheRightAsksFor(t *testing.T) {
 }
 
 func TestHostileClientsAreAnsweredAndClosed(t *testing.T) {
-	b := startWith(t, testConfig(t), systemAccounts{}, 50*time.Millisecond)
+	b := start(t, testConfig(t))
 	hello := must(control.Encode(1, &control.Hello{MinVersion: control.MinProtocol, MaxVersion: control.MaxProtocol}))
 	null, err := os.Open("/dev/null")
 	if err != nil {
@@ -104,7 +104,6 @@ func TestHostileClientsAreAnsweredAndClosed(t *testing.T) {
 		{"half a Hello", false, hello[:len(hello)/2], nil, control.CodeProtocol, "cut short"},
 		{"half a request", true, encode(2, &control.DeleteTopic{Topic: "abcdef"})[:35], nil, control.CodeProtocol, ""},
 		{"no Hello", false, encode(1, &control.ListTopics{}), nil, control.CodeProtocol, "ListTopics came first"},
-		{"silence", false, nil, nil, control.CodeProtocol, "no Hello came"},
 		{"an answer", true, encode(2, &control.OK{}), nil, control.CodeProtocol, "OK is no request"},
 		{"a second Hello", true, hello, nil, control.CodeProtocol, "Hello is no request"},
 		{"id 0", true, encode(0, &control.ListTopics{}), nil, control.CodeProtocol, "id 0"},
@@ -130,30 +129,39 @@ func TestHostileClientsAreAnsweredAndClosed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if test.send != nil {
-				if err := conn.Send(test.send, test.fds...); err != nil {
-					t.Fatal(err)
-				}
-			}
-			msg, _, err := conn.RecvContext(watchdog(t), buf)
-			if err != nil {
+			if err := conn.Send(test.send, test.fds...); err != nil {
 				t.Fatal(err)
 			}
-			_, m, err := control.Decode(msg)
-			e, ok := m.(*control.Error)
-			if !ok || e.Code != test.code || !strings.Contains(e.Text, test.text) {
-				t.Errorf("answered with %+v, %v, want %s with %q", m, err, test.code, test.text)
-			}
-			if _, _, err := conn.RecvContext(watchdog(t), buf); err != io.EOF {
-				t.Errorf("afterwards: %v, want %v", err, io.EOF)
-			}
+			answeredAndClosed(t, conn, test.code, test.text)
 			good.ask(&control.ListTopics{}) // has not noticed
 		})
 	}
 }
 
+func answeredAndClosed(t *testing.T, conn uds.Conn, code control.Code, text string) {
+	t.Helper()
+	buf := make([]byte, control.MaxMessage)
+	msg, _, err := conn.RecvContext(watchdog(t), buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, m, err := control.Decode(msg)
+	e, ok := m.(*control.Error)
+	if !ok || e.Code != code || !strings.Contains(e.Text, text) {
+		t.Errorf("answered with %+v, %v, want %s with %q", m, err, code, text)
+	}
+	if _, _, err := conn.RecvContext(watchdog(t), buf); err != io.EOF {
+		t.Errorf("afterwards: %v, want %v", err, io.EOF)
+	}
+}
+
+func TestAClientThatSaysNothingIsAnsweredAndClosed(t *testing.T) {
+	b := startWith(t, testConfig(t), systemAccounts{}, func(b *Broker) { b.helloPatience = 10 * time.Millisecond })
+	answeredAndClosed(t, b.raw(), control.CodeProtocol, "no Hello came in 10ms")
+}
+
 func TestAClientThatNeverReadsIsClosed(t *testing.T) {
-	b := startWith(t, testConfig(t), systemAccounts{}, 50*time.Millisecond)
+	b := startWith(t, testConfig(t), systemAccounts{}, func(b *Broker) { b.readPatience = 50 * time.Millisecond })
 	good := b.client("good")
 	conn := b.raw()
 	if err := conn.Send(must(control.Encode(1, &control.Hello{MinVersion: 1, MaxVersion: 1}))); err != nil {

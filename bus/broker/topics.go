@@ -23,8 +23,9 @@ type entry struct {
 	json   []byte
 
 	// ring is nil unless active. Who uses it holds use for reading; deleting closes it under use held for writing.
-	use  sync.RWMutex
-	ring *shmring.Ring
+	use   sync.RWMutex
+	ring  *shmring.Ring
+	sizes [2]int64 // bytes of the files ring and cursors
 }
 
 // ringOptions are the sizes of a topic's files. The numbers of kinds, routings and sleep modes are the same there.
@@ -65,17 +66,23 @@ func (b *Broker) create(c topic.Config) error {
 		return err
 	}
 	ring, err := shmring.Create(b.config.Dir, c.Name, ringOptions(c, js))
+	if err == nil {
+		e.ring = ring
+		err = e.noteSizes()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err == nil && b.closing {
-		// The files are whole; the next broker adopts them.
-		return errors.Join(control.Errorf(control.CodeClosed, "the broker shuts down"), ring.Close())
+		err = control.Errorf(control.CodeClosed, "the broker shuts down") // the files are whole: the next broker adopts them
 	}
 	if err != nil {
 		delete(b.topics, e.name)
+		if ring != nil {
+			err = errors.Join(err, ring.Close())
+		}
 		return err
 	}
-	e.ring, e.state = ring, control.TopicActive
+	e.state = control.TopicActive
 	b.log.Info("topic created", "topic", c.Name, "kind", c.Kind.String(), "size", c.Size.String())
 	return nil
 }
@@ -122,7 +129,7 @@ func (b *Broker) delete(name string) error {
 	nonce, errs := uint64(0), []error(nil)
 	if e.ring != nil {
 		nonce = e.ring.Nonce()
-		errs = append(errs, e.ring.MarkClosing())
+		errs = append(errs, guarded(e.ring.MarkClosing))
 	}
 	errs = append(errs, removeTopic(b.config.Dir, name))
 	if e.ring != nil {
