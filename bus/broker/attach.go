@@ -166,8 +166,8 @@ func (s *session) open(e *entry, a *control.Attached, access shmring.Access, gra
 	return append(fds, g.Lock), nil
 }
 
-// takeShare counts a slot for a user, or refuses it. A user at the limit may have slots whose lock has fallen since the last
-// round, so those are looked for first.
+// takeShare counts a slot for a user, or refuses it. A user at the limit may have given slots back since the last round without a
+// word, so that is looked for first.
 func (b *Broker) takeShare(uid uint32) error {
 	take := func() bool {
 		b.mu.Lock()
@@ -181,7 +181,7 @@ func (b *Broker) takeShare(uid uint32) error {
 	if take() {
 		return nil
 	}
-	b.reapAbandoned()
+	b.reap(func(h *holding) bool { return h.uid == uid })
 	if take() {
 		return nil
 	}

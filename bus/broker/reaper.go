@@ -17,11 +17,6 @@ func (b *Broker) holds(key slotKey) (bool, error) {
 	return probe.held(int64(key.slot))
 }
 
-// reapAbandoned takes the slots off the books whose session has ended and whose lock has fallen since.
-func (b *Broker) reapAbandoned() {
-	b.reap(func(h *holding) bool { return h.session == nil })
-}
-
 // reap takes those of the chosen slots off the books whose lock has fallen, and repairs what their holders left, if they
 // died, in the topics' files. Choose runs with the mutex held, the looks at
 // the locks do not; one look after the other, so that many sessions that end at once do not do each other's work.
@@ -41,17 +36,17 @@ func (b *Broker) reap(choose func(*holding) bool) {
 		}
 	}
 	b.mu.Unlock()
-	dead := map[*entry]bool{}
+	released := map[*entry]bool{}
 	for at, list := range chosen {
 		n, err := b.reapTopic(at.entry.name, at.role, list)
 		if err != nil {
 			b.log.Error("look at a topic's locks", "topic", at.entry.name, "role", at.role.String(), "error", err)
 		}
 		if n > 0 {
-			dead[at.entry] = true
+			released[at.entry] = true
 		}
 	}
-	for e := range dead {
+	for e := range released {
 		b.repair(e)
 	}
 }
@@ -93,10 +88,10 @@ func (b *Broker) repair(e *entry) {
 	}
 }
 
-// goRound looks for deaths that no connection told of: of clients that attached without this broker, or whose connection
-// ended before their lock fell.
+// goRound looks for what nobody told: slots that were given back without a word, deaths of clients that attached without this
+// broker, locks that fell after their connection had ended.
 func (b *Broker) goRound() {
-	b.reapAbandoned()
+	b.reap(func(*holding) bool { return true })
 	for _, e := range b.active() {
 		b.repair(e)
 	}
