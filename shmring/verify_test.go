@@ -212,6 +212,29 @@ func TestVerifyOfARingThatDied(t *testing.T) {
 	}
 }
 
+// TestACopyIsCheckedFromItsBeginning: before the producers have come round, no byte of a copy can be a later lap's.
+func TestACopyIsCheckedFromItsBeginning(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			r := newFileRing(t, small.of(k))
+			p := newProducer(t, r)
+			for range 3 {
+				publish(t, p, "a message")
+			}
+			dir := filepath.Join(busDir(t), "copy")
+			copyDir(t, r.path, dir, rand.New(rand.NewPCG(1, 2)), nil)
+			c := open(t, dir)
+			if rep, err := c.Verify(); err != nil || rep.Frames != 3 {
+				t.Errorf("%+v, %v", rep, err)
+			}
+			(&scene{Ring: c, t: t}).put(nameRing, c.offData+8, frameWord(9, 0, 3))
+			if _, err := c.Verify(); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("a frame of no kind: %v", err)
+			}
+		})
+	}
+}
+
 func open(t testing.TB, path string) *Ring {
 	t.Helper()
 	r, err := Open(path, Inspect)
