@@ -25,7 +25,7 @@ func Latency(ctx context.Context, o Options) (*LatencyReport, error) {
 		mode, loop = "one_way", "open"
 	}
 	if o.Count == 0 {
-		o.Count = 500_000
+		o.Count = 1_000_000
 		switch {
 		case o.OneWay && o.Duration > 0:
 			o.Count = max(1, int(o.Rate*o.Duration.Seconds()))
@@ -145,46 +145,36 @@ func onPair(ctx context.Context, o *Options, back bool, floor *Floor, workload f
 	return p.end()
 }
 
-// roundTrip is the workers' part: side 0 sends and keeps the time, side 1 checks and answers.
+// roundTrip is the workers' part: side 0 sends and keeps the time, side 1 checks and answers. Both do it while they have the
+// message they got, as a program would in the callback of Poll.
 func (w *worker) roundTrip(o order) (answer, error) {
 	if w.Side == 1 {
-		for seq := range o.Count {
-			if err := w.await(); err != nil {
-				return answer{}, err
-			}
-			if err := w.send(seq); err != nil {
-				return answer{}, err
-			}
-		}
-		w.recv.release()
-		return answer{}, nil
+		w.checker.then = func() error { return w.send(w.checker.next - 1) }
+		return answer{}, w.receive(o.Count, 1, nil)
 	}
 	h := newHistogram()
 	h.SetStartTimeMs(time.Now().UnixMilli())
 	warm := o.Count / 10
 	sent := now()
+	w.checker.then = func() error {
+		t := now()
+		if w.checker.next < o.Count {
+			if err := w.send(w.checker.next); err != nil {
+				return err
+			}
+		}
+		if w.checker.next > warm {
+			record(h, t-sent) // while the next message travels
+		}
+		sent = t
+		return nil
+	}
 	if err := w.send(0); err != nil {
 		return answer{}, err
 	}
-	for seq := uint64(0); ; seq++ {
-		if err := w.await(); err != nil {
-			return answer{}, err
-		}
-		t := now()
-		if seq+1 < o.Count {
-			if err := w.send(seq + 1); err != nil {
-				return answer{}, err
-			}
-		}
-		if seq >= warm {
-			record(h, t-sent) // while the message travels
-		}
-		sent = t
-		if seq+1 == o.Count {
-			break
-		}
+	if err := w.receive(o.Count, 1, nil); err != nil {
+		return answer{}, err
 	}
-	w.recv.release()
 	h.SetEndTimeMs(time.Now().UnixMilli())
 	return histogramAnswer(h)
 }
@@ -201,16 +191,15 @@ func (w *worker) oneWay(o order) (answer, error) {
 	h := newHistogram()
 	h.SetStartTimeMs(time.Now().UnixMilli())
 	warm := o.Count / 10
-	for seq := range o.Count {
-		if err := w.await(); err != nil {
-			return answer{}, err
-		}
-		t := now() + offset
-		if seq >= warm {
+	w.checker.then = func() error {
+		if t := now() + offset; w.checker.next > warm {
 			record(h, t-w.checker.sentNs)
 		}
+		return nil
 	}
-	w.recv.release()
+	if err := w.receive(o.Count, pollLimit, nil); err != nil {
+		return answer{}, err
+	}
 	h.SetEndTimeMs(time.Now().UnixMilli())
 	return histogramAnswer(h)
 }

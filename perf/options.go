@@ -20,7 +20,7 @@ type Options struct {
 	Send  string `json:"send"`  // "publish" (copy, the default), "claim" or "write" (in place)
 	Batch int    `json:"batch"` // messages committed together, for Throughput; default 1; 2 and more are written in place
 	Ring  int64  `json:"ring"`  // bytes of a ring, a power of two; default 4 MiB
-	Idle  Idle   `json:"idle"`  // what a reader does when nothing is there; default spin:1
+	Idle  Idle   `json:"idle"`  // what a reader does when nothing is there; default spin:1/128
 
 	// Count is how many messages (round trips, for a latency) a run has, warm-up included. Default: what takes about a second.
 	Count int `json:"count"`
@@ -65,7 +65,7 @@ func (o Options) withDefaults() (Options, error) {
 		setDefault(&o.Rate, defaultRate)
 	}
 	if o.Idle == (Idle{}) {
-		o.Idle = Idle{Strategy: "spin", Pause: 1}
+		o.Idle = Idle{Strategy: "spin", Pause: 1, Burst: 128}
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }

@@ -45,7 +45,8 @@ type checker struct {
 	size   int
 	sum    uint64 // of the words' distances from the first one
 	timed  bool
-	sentNs int64 // of the last message
+	sentNs int64        // of the last message
+	then   func() error // what to do with each good message while it is there; nil: nothing
 	err    error
 }
 
@@ -55,7 +56,7 @@ func newChecker(size int, timed bool) *checker {
 	return c
 }
 
-// take checks one message; what is wrong with the first wrong one stays in c.err. The bytes are looked at once.
+// take checks one message, then does with it what is to be done. What is wrong, with the message or with that, stays in c.err.
 func (c *checker) take(b []byte) bool {
 	if len(b) != c.size || len(b) < 8 {
 		return c.fail("%d bytes, want %d", len(b), c.size)
@@ -77,6 +78,12 @@ func (c *checker) take(b []byte) bool {
 		return c.fail("words that sum up to %d, want %d", got, want)
 	}
 	c.next = seq + 1
+	if c.then != nil {
+		if err := c.then(); err != nil {
+			c.err = err
+			return false
+		}
+	}
 	return true
 }
 

@@ -92,7 +92,7 @@ func throughputRun(ctx context.Context, o *Options) (*ThroughputRun, error) {
 	return run, nil
 }
 
-// pollLimit is how many messages the consumer takes at most before it looks at the clock and the counters.
+// pollLimit is how many messages a poll takes at most.
 const pollLimit = 256
 
 // stream is the workers' part: side 0 sends as fast as it can, side 1 checks and keeps the time.
@@ -107,27 +107,10 @@ func (w *worker) stream(o order) (answer, error) {
 	}
 	var started time.Time
 	var before uint64 // messages that were the warm-up
-	for got, row := uint64(0), 0; got < o.Count; {
-		n, err := w.recv.poll(int(min(pollLimit, o.Count-got)))
-		if err != nil {
-			return answer{}, err
-		}
-		got += uint64(n)
-		row += n
-		if n != 0 {
-			w.idle.got()
-		}
+	err := w.receive(o.Count, pollLimit, func(got uint64) {
 		if started.IsZero() && got >= o.Count/10 {
 			started, before = time.Now(), got
 		}
-		if n == 0 || got != o.Count && n < pollLimit {
-			if err := w.idle.wait(row); err != nil {
-				return answer{}, err
-			}
-			row = 0
-		}
-	}
-	elapsed := time.Since(started)
-	w.recv.release()
-	return answer{Messages: o.Count - before, ElapsedNs: int64(elapsed)}, nil
+	})
+	return answer{Messages: o.Count - before, ElapsedNs: int64(time.Since(started))}, err
 }

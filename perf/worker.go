@@ -157,21 +157,29 @@ func (a answer) histogram() (*hdrhistogram.Histogram, error) {
 	return h, nil
 }
 
-// await polls for one message.
-func (w *worker) await() error {
-	for {
-		n, err := w.recv.poll(1)
+// receive polls, up to limit messages at a time, until count messages have come and been checked. What is to be done with
+// each stands in the checker's then; after each poll that brought some, progress is told how many there are by now.
+func (w *worker) receive(count uint64, limit int, progress func(got uint64)) error {
+	for got, row := uint64(0), 0; got < count; {
+		n, err := w.recv.poll(int(min(uint64(limit), count-got)))
+		got += uint64(n)
+		row += n
+		if n != 0 {
+			w.idle.got()
+			if progress != nil {
+				progress(got)
+			}
+		}
+		if err == nil && n < limit && got < count {
+			err = w.idle.wait(row)
+			row = 0
+		}
 		if err != nil {
 			return fmt.Errorf("receive message %d: %w", w.checker.next, err)
 		}
-		if n != 0 {
-			w.idle.got()
-			return nil
-		}
-		if err := w.idle.wait(0); err != nil {
-			return fmt.Errorf("receive message %d: %w", w.checker.next, err)
-		}
 	}
+	w.recv.release()
+	return nil
 }
 
 // fullPause is how many PAUSE a producer executes when the ring is full: each further look at the readers' cursors takes
