@@ -1,6 +1,7 @@
 package shmring
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -37,9 +38,9 @@ func FuzzOpen(f *testing.F) {
 		f.Add(append([]byte{k}, change(ring|inHeader|seal, hCapacity, 128<<10)...))  // a header that lies
 		f.Add(append([]byte{k}, change(ring|inHeader|seal, hMaxFrame, 1<<63)...))    // the same
 		f.Add(append([]byte{k}, change(ring|inData, 8192+8, 0x0001ffffffffffff)...)) // a frame of 4 GiB
+		f.Add(append([]byte{k}, change(ring|inHeader|seal, hInode, 0)...))           // a copy
 		f.Add(append([]byte{k}, change(cursors|cut, 100, 0)...))
 	}
-	dir := filepath.Join(busDir(f), "test")
 	originals := map[Kind]map[string][]byte{}
 	for _, k := range kinds {
 		originals[k] = filesOfUsedRing(f, k)
@@ -54,16 +55,31 @@ func FuzzOpen(f *testing.F) {
 		for name, b := range originals[kinds[input[0]%4]] {
 			files[name] = append([]byte(nil), b...)
 		}
+		dir := filepath.Join(busDir(t), "test") // of each run: who ends a fuzzing process does not let it clean up
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		made, err := os.Create(filepath.Join(dir, nameRing))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inode, err := inodeOf(int(made.Fd()))
+		made.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		le.PutUint64(files[nameRing][hInode:], inode) // no copy, unless the input makes it one
+		sealed(files[nameRing])
 		for input = input[1:]; len(input) >= 14; input = input[14:] {
 			mutate(files, input)
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
 		}
 		for name, b := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if err := os.Chmod(made.Name(), 0o600); err != nil {
+			t.Fatal(err)
 		}
 		if r, err := Open(dir, Inspect); err == nil {
 			lookAtAll(t, r)
@@ -76,11 +92,7 @@ func FuzzOpen(f *testing.F) {
 
 // filesOfUsedRing returns the files of a ring with a lap of history, a reader and an open claim.
 func filesOfUsedRing(f *testing.F, k Kind) map[string][]byte {
-	r, err := Create(busDir(f), "test", small.of(k))
-	if err != nil {
-		f.Fatal(err)
-	}
-	defer r.Close()
+	r := newHeapRing(f, small.of(k))
 	p := newProducer(f, r)
 	newReader(f, r, Policy{Slow: Block}, Newest())
 	for range 400 {
@@ -89,13 +101,8 @@ func filesOfUsedRing(f *testing.F, k Kind) map[string][]byte {
 	if _, err := p.Claim(100); err != nil {
 		f.Fatal(err)
 	}
-	files := map[string][]byte{}
-	for _, name := range []string{nameRing, nameCursors, nameControl, nameLocksP, nameLocksC} {
-		if files[name], err = os.ReadFile(ringFile(r, name)); err != nil {
-			f.Fatal(err)
-		}
-	}
-	return files
+	return map[string][]byte{nameRing: bytes.Clone(r.ring.Bytes(0, r.ringSize)), nameCursors: bytes.Clone(r.cursors.Bytes(0, r.cursorsSize)),
+		nameControl: bytes.Clone(r.control.Bytes(0, r.controlSize)), nameLocksP: nil, nameLocksC: nil}
 }
 
 // mutate makes one change: bits 0 and 1 of its first byte are the file, bit 2 makes the header's checksum right afterwards, bit 3
