@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -153,17 +154,30 @@ func (s *session) open(e *entry, a *control.Attached, access shmring.Access, gra
 	if grant == nil {
 		return fds, nil
 	}
-	var g shmring.Grant
-	if err := s.b.look(e, func() (err error) { g, err = grant(e.ring); return err }); err != nil {
+	g, err := s.draw(e, grant)
+	if err != nil {
 		uds.CloseFDs(fds)
 		return nil, err
 	}
+	fds = append(fds, g.Lock)
 	a.Slot = uint32(g.Slot)
 	if err := s.b.record(s, slotKey{e, a.Role, a.Slot}); err != nil {
-		uds.CloseFDs(append(fds, g.Lock))
+		uds.CloseFDs(fds)
 		return nil, err
 	}
-	return append(fds, g.Lock), nil
+	return fds, nil
+}
+
+// draw has the ring grant a slot. Who holds e.use for reading calls it.
+func (s *session) draw(e *entry, grant func(*shmring.Ring) (shmring.Grant, error)) (g shmring.Grant, err error) {
+	once := func() (err error) { g, err = grant(e.ring); return err }
+	err = s.b.look(e, once)
+	if errors.Is(err, shmring.ErrInUse) || errors.Is(err, shmring.ErrLimit) {
+		// A repair under way may be about to free the very slot, of a producer whose successor this is.
+		s.b.repairInUse(e)
+		err = s.b.look(e, once)
+	}
+	return g, err
 }
 
 // takeShare counts a slot for a user, or refuses it. A user at the limit may have given slots back since the last round without a

@@ -75,9 +75,16 @@ func (b *Broker) reapTopic(name string, role control.Role, list []*holding) (fal
 func (b *Broker) repair(e *entry) {
 	e.use.RLock()
 	defer e.use.RUnlock()
-	if e.ring == nil {
-		return
+	if e.ring != nil {
+		b.repairInUse(e)
 	}
+}
+
+// repairInUse is repair for who holds e.use for reading. When it returns, no repair of this broker's is under way any more
+// that had begun before.
+func (b *Broker) repairInUse(e *entry) {
+	e.repairing.Lock()
+	defer e.repairing.Unlock()
 	var mended []shmring.Mended
 	err := b.look(e, func() (err error) { mended, err = e.ring.Repair(false); return err })
 	if err != nil && !errors.Is(err, shmring.ErrRepairing) {

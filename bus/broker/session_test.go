@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -229,7 +230,12 @@ func TestClientsAndTheirSlotsAreListedOverPages(t *testing.T) {
 	c.Topics = append(c.Topics, small(long))
 	b := start(t, c)
 	many := b.client("many")
-	// Entered by hand: granting so many slots that nobody comes to use takes the kernel a while.
+	// Locked and entered by hand: granting so many slots that nobody comes to use takes the kernel a while.
+	locks := must(os.OpenFile(filepath.Join(b.topicDir(long), "locks.p"), os.O_RDWR, 0))
+	defer locks.Close()
+	if err := unix.FcntlFlock(locks.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Len: 2000}); err != nil {
+		t.Fatal(err)
+	}
 	b.mu.Lock()
 	s, e := b.connected[many.Welcome().Session], b.topics[long]
 	b.mu.Unlock()

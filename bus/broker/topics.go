@@ -26,6 +26,8 @@ type entry struct {
 	use   sync.RWMutex
 	ring  *shmring.Ring
 	sizes [2]int64 // bytes of the files ring and cursors
+
+	repairing sync.Mutex // held by who repairs
 }
 
 // ringOptions are the sizes of a topic's files. The numbers of kinds, routings and sleep modes are the same there.

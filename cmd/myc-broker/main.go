@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -45,7 +46,7 @@ line "ready SOCKET" when clients can connect. SIGTERM and Ctrl-C end it; the top
 	}
 	f := &flags{
 		config: cmd.Flags().String("config", "", "the configuration `FILE` (TOML); without one, the built-in default"),
-		dir:    cmd.Flags().String("dir", "", "the bus directory `DIR`; default "+"/dev/shm/myc, for others than root /dev/shm/myc-UID"),
+		dir:    cmd.Flags().String("dir", "", "the bus directory `DIR`; default /dev/shm/myc, for others than root /dev/shm/myc-UID"),
 		socket: cli.SocketFlag(cmd),
 	}
 	cmd.Flags().BoolVar(&f.check, "check-config", false, "check the configuration, print every fault, and end")
@@ -89,7 +90,9 @@ func (f *flags) load(cmd *cobra.Command) (broker.Config, error) {
 		return c, cli.WithHint(err, "docs/reference/config.md lists every key")
 	}
 	if cmd.Flags().Changed("dir") {
-		c.Dir = *f.dir
+		if c.Dir, err = filepath.Abs(*f.dir); err != nil {
+			return c, err
+		}
 	}
 	if cmd.Flags().Changed("socket") || c.Socket == "" {
 		c.Socket = *f.socket
