@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"unsafe"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -63,6 +62,7 @@ type proc struct {
 	done    bool // ended or killed
 	killed  bool
 	mortal  bool
+	steady  bool // it is not interrupted: the load that the others run under
 }
 
 type entry struct {
@@ -289,7 +289,7 @@ func (e *engine) point(what string, w *uint64) {
 	}
 	others := e.runnable(p)
 	switches := 0
-	if e.preempts < e.s.preempts && (w == nil || e.touched[w].contested()) {
+	if e.preempts < e.s.preempts && !p.steady && (w == nil || e.touched[w].contested()) {
 		switches = len(others)
 	}
 	canKill := p.mortal && e.kills < e.s.kills
@@ -330,7 +330,7 @@ func (e *engine) seen() bool {
 	for _, p := range e.procs {
 		h = mix(h, p.history)
 		for _, b := range p.buffer {
-			h = mix(h, uint64(uintptr(unsafe.Pointer(b.w)))^b.x*0x9e3779b97f4a7c15)
+			h = mix(h, shm.Address(b.w)^b.x*0x9e3779b97f4a7c15)
 		}
 		h = mix(h, uint64(len(p.buffer))<<2|uint64(b2i(p.done))<<1|uint64(b2i(p.killed)))
 	}
@@ -368,7 +368,7 @@ func mix(h, x uint64) uint64 {
 
 // write changes memory.
 func (e *engine) write(w *uint64, x uint64) {
-	a := uint64(uintptr(unsafe.Pointer(w)))
+	a := shm.Address(w)
 	e.memory ^= mix(a, *w) ^ mix(a, x)
 	*w = x
 }

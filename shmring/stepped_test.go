@@ -80,55 +80,45 @@ var scenarios = []*scenario{
 		return []*proc{a, b}
 	}},
 	{name: "an open claim is not run over", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		// Nobody gates. A refreshes, B claims, and C goes round until B's claim holds it up.
 		a := w.process("A", false, nil)
 		pa := w.producer(a)
-		b := w.process("B", false, nil)
-		pb := w.producer(b)
-		c := w.process("C", false, nil)
-		pc := w.producer(c)
-		// Nobody gates. The tail is three quarters of a lap away from A's next claim.
-		a.body = func() { w.send(pa, 101, 24) }
-		b.body = func() {
-			for i := range uint64(5) {
-				w.sendBatch(pb, 48, 201+2*i, 202+2*i)
-			}
+		for i := range uint64(4) {
+			w.send(pa, 1+i, 48)
 		}
+		a.body = func() { w.sendBatch(pa, 48, 101, 102); w.sendBatch(pa, 48, 103, 104) }
+		c := w.process("C", false, nil)
+		c.steady = true
+		pc := w.producer(c)
 		c.body = func() {
-			for i := range uint64(5) {
+			for i := range uint64(15) {
 				w.sendBatch(pc, 48, 301+2*i, 302+2*i)
 			}
 		}
-		return []*proc{a, b, c}
-	}, check: func(w *world) {}},
-	{name: "a reader joins while producers refresh", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		return []*proc{a, w.publisherUnhurt("B", 2, 24), c}
+	}},
+	{name: "a reader joins while producers refresh", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
 		a := w.process("A", false, nil)
 		pa := w.producer(a)
-		b := w.process("B", false, nil)
-		pb := w.producer(b)
-		id := uint64(1)
-		for range 29 { // nearly a lap: the next claims refresh
-			w.send(pa, id, 48)
-			id++
+		for i := range uint64(32) { // a lap: the next claim refreshes
+			w.send(pa, 1+i, 48)
 		}
 		a.body = func() {
 			for i := range uint64(4) {
-				w.sendBatch(pa, 40, 101+2*i, 102+2*i)
+				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
 			}
 		}
-		b.body = func() { w.send(pb, 201, 40) }
-		return []*proc{a, b, w.joiner("J", Policy{Slow: Block}, Oldest(), 4)}
+		return []*proc{a, w.publisherUnhurt("B", 2, 48, 48), w.joiner("J", Policy{Slow: Block}, Oldest(), 3)}
 	}},
-	{name: "a reader joins while a single producer refreshes", options: stepOptions.kind(SPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+	{name: "a reader joins while a single producer refreshes", options: stepOptions.kind(SPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
 		a := w.process("A", false, nil)
 		pa := w.producer(a)
-		id := uint64(1)
-		for range 29 {
-			w.send(pa, id, 48)
-			id++
+		for i := range uint64(32) {
+			w.send(pa, 1+i, 48)
 		}
 		a.body = func() {
 			for i := range uint64(6) {
-				w.sendBatch(pa, 40, 101+2*i, 102+2*i)
+				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
 			}
 		}
 		return []*proc{a, w.joiner("J", Policy{Slow: Block}, Oldest(), 4)}
@@ -185,6 +175,13 @@ func (w *world) publisher(name string, n uint64, lengths ...int) *proc {
 			w.send(pr, 100*n+uint64(i)+1, length)
 		}
 	}
+	return p
+}
+
+// publisherUnhurt is a publisher that is not killed.
+func (w *world) publisherUnhurt(name string, n uint64, lengths ...int) *proc {
+	p := w.publisher(name, n, lengths...)
+	p.mortal = false
 	return p
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unsafe"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -197,7 +196,7 @@ func (w *world) poll(name string, rd *Reader, n int) int {
 // id reads a message, in steps where it lies in the ring.
 func (w *world) id(f Frame) uint64 {
 	b := make([]byte, len(f.Payload))
-	if uint64(uintptr(unsafe.Pointer(&f.Payload[0])))-uint64(uintptr(unsafe.Pointer(&w.ring.data.Bytes(0, 1)[0]))) < w.ring.capacity {
+	if w.ring.ring.Holds(f.Payload) {
 		shm.Copy(b, f.Payload)
 	} else {
 		copy(b, f.Payload)
@@ -354,16 +353,13 @@ func (w *world) checkProgress() {
 
 // information reports whether a word is a counter, a time or a pid.
 func (w *world) information(p *uint64) bool {
-	at, r := uintptr(unsafe.Pointer(p)), w.ring
-	base := uintptr(unsafe.Pointer(&r.ring.Bytes(0, 1)[0]))
-	if off := uint64(at - base); off >= r.offProducers && off < r.offData {
+	r := w.ring
+	if off, ok := r.ring.OffsetOf(p); ok && off >= r.offProducers && off < r.offData {
 		return (off-r.offProducers)%producerSlotSize >= lineSize
+	} else if ok {
+		return off >= offRepairer && off < offRepairer+lineSize
 	}
-	if off := uint64(at - base); off >= offRepairer && off < offRepairer+lineSize {
-		return true
-	}
-	base = uintptr(unsafe.Pointer(&r.cursors.Bytes(0, 1)[0]))
-	if off := uint64(at - base); off >= r.offConsumers && off < r.offLosses {
+	if off, ok := r.cursors.OffsetOf(p); ok && off >= r.offConsumers && off < r.offLosses {
 		return (off-r.offConsumers)%consumerSlotSize >= lineSize
 	}
 	return false
@@ -371,15 +367,14 @@ func (w *world) information(p *uint64) bool {
 
 // place names a word.
 func (w *world) place(p *uint64) string {
-	at := uint64(uintptr(unsafe.Pointer(p)))
 	for _, f := range []struct {
 		name string
 		mem  shm.Memory
 	}{{"ring", w.ring.ring}, {"cursors", w.ring.cursors}, {"control", w.ring.control}} {
-		if !f.mem.Contains(uintptr(at)) {
+		off, ok := f.mem.OffsetOf(p)
+		if !ok {
 			continue
 		}
-		off := at - uint64(uintptr(unsafe.Pointer(&f.mem.Bytes(0, 1)[0])))
 		switch r := w.ring; {
 		case f.name == "ring" && off == offTail:
 			return "tail"

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"bus/broker":           {"shmring", "codec", "uds", "bus/topic", "bus/internal/control"}, // never bus: it serves without being a client
 	"bus/bustest":          {"bus", "bus/broker", "bus/topic"},
 	"tools":                {"shmring", "codec", "bus"},
-	"perf":                 {"bus", "shmring", "codec", "uds"},
+	"perf":                 {"bus", "bus/topic", "shmring", "codec", "uds"},
 	"cmd/...":              {anything},
 	"internal/demo":        {anything},
 	"internal/...":         {"internal/golden", "internal/leak"},

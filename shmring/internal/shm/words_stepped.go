@@ -124,3 +124,15 @@ func eachWord(b []byte, f func(i int, w *Word)) {
 		f(i, (*Word)(unsafe.Pointer(&b[i])))
 	}
 }
+
+// Address tells words apart in a hash.
+func Address(w *uint64) uint64 { return uint64(uintptr(unsafe.Pointer(w))) }
+
+// OffsetOf returns where in the memory the word is.
+func (m Memory) OffsetOf(w *uint64) (off uint64, ok bool) {
+	at, base := uintptr(unsafe.Pointer(w)), uintptr(unsafe.Pointer(unsafe.SliceData(m.b)))
+	return uint64(at - base), at >= base && at-base < uintptr(len(m.b))
+}
+
+// Holds reports whether b lies in the memory.
+func (m Memory) Holds(b []byte) bool { return m.Contains(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
