@@ -518,3 +518,29 @@ func TestTheRecordedFolder(t *testing.T) {
 		t.Errorf("stderr is %q", stderr)
 	}
 }
+
+func TestRateIsEven(t *testing.T) {
+	c := &fakeClock{now: time.Unix(100, 0)}
+	p := pacer{clock: c}
+	for range 5 {
+		if err := p.evenly(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(c.sleeps); got != "[250ms 250ms 250ms 250ms]" {
+		t.Errorf("4 events a second: slept %s", got)
+	}
+	c.now = c.now.Add(10 * time.Second) // held up: what is late goes out at once
+	c.sleeps = nil
+	for range 5 {
+		if err := p.evenly(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.sleeps) != 0 {
+		t.Errorf("slept %v while late", c.sleeps)
+	}
+	if err := p.evenly(t.Context(), 0); err != nil || len(c.sleeps) != 0 {
+		t.Error("no rate, and yet a wait")
+	}
+}

@@ -28,6 +28,7 @@ type options struct {
 	seed      uint64
 	events    uint64
 	speed     float64 // 0: as fast as can be
+	rate      uint64  // events per second at most; 0: no bound
 	loop      bool
 	pools     string
 	topic     string
@@ -59,6 +60,7 @@ its beginning, are looked up in the pools file: --pools, or else pools.json besi
 	flags.Uint64Var(&o.seed, "synthetic", 0, "play the made-up market of this `SEED` instead of files")
 	flags.Uint64Var(&o.events, "events", 0, fmt.Sprintf("end after `N` events (default: all; of a made-up market %d, or with --loop no end)", syntheticEvents))
 	flags.StringVar(&speed, "speed", "max", "`1x` as fast as it was by the blocks' times, 10x, 0.5x, or max")
+	flags.Uint64Var(&o.rate, "rate", 0, "publish at most `N` events per second, evenly (default: no bound)")
 	flags.BoolVar(&o.loop, "loop", false, "begin again at the end")
 	flags.StringVar(&o.pools, "pools", "", "`FILE` of pools and tokens")
 	flags.StringVar(&o.topic, "topic", "market_data", "`NAME` of the topic")
@@ -98,7 +100,7 @@ func publish(ctx context.Context, conn *bus.Conn, in *inputs, o options, stdout,
 	}
 	defer pub.Close()
 	p := player{
-		in: in, speed: o.speed, loop: o.loop, limit: o.events, clock: wallClock{}, stderr: stderr,
+		in: in, speed: o.speed, rate: o.rate, loop: o.loop, limit: o.events, clock: wallClock{}, stderr: stderr,
 		publish: func(message []byte) error { return pub.PublishWait(ctx, message) },
 	}
 	sum, err := p.play(ctx)

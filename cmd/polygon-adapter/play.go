@@ -21,6 +21,7 @@ const maxReports = 50
 type player struct {
 	in      *inputs
 	speed   float64 // times as fast as it was; 0 without waiting
+	rate    uint64  // events per second at most; 0 no bound
 	loop    bool
 	limit   uint64 // events in all; 0 no limit
 	clock   clock
@@ -28,6 +29,7 @@ type player struct {
 	stderr  io.Writer
 
 	sum      summary
+	even     pacer // of rate
 	reported int
 }
 
@@ -40,6 +42,7 @@ func (p *player) play(ctx context.Context) (summary, error) {
 		fmt.Fprintf(p.stderr, "polygon-adapter: warning: pool %s (chain %d) is in no pools file: its tokens and fee, and the direction of its swaps, go unsaid\n", pool, chain)
 	}
 	p.sum.SkippedFiles = p.in.skipped
+	p.even = pacer{clock: p.clock}
 	var err error
 	for {
 		if err = p.round(ctx, enc); err != nil || !p.loop || p.full() {
@@ -80,6 +83,9 @@ func (p *player) round(ctx context.Context, enc *dex.Encoder) error {
 		if err := pace.wait(ctx, &e); err != nil {
 			return err
 		}
+		if err := p.even.evenly(ctx, p.rate); err != nil {
+			return err
+		}
 		switch err := enc.Encode(&e, p.publish); {
 		case errors.Is(err, dex.ErrNotRepresentable):
 			p.sum.Malformed++
@@ -111,6 +117,7 @@ type pacer struct {
 	chain uint32
 	first uint64 // block time, in ns, that belongs to start
 	last  uint64
+	count uint64 // of evenly
 	start time.Time
 }
 
@@ -129,6 +136,22 @@ func (p *pacer) wait(ctx context.Context, e *dex.Event) error {
 		due = math.MaxInt64
 	}
 	if d := time.Duration(due) - p.clock.Now().Sub(p.start); d > 0 {
+		return p.clock.Sleep(ctx, d)
+	}
+	return nil
+}
+
+// evenly returns when the next of rate events per second is due. What was late is made up for.
+func (p *pacer) evenly(ctx context.Context, rate uint64) error {
+	if rate == 0 {
+		return nil
+	}
+	if p.start.IsZero() {
+		p.start = p.clock.Now()
+	}
+	due := time.Duration(float64(p.count) / float64(rate) * float64(time.Second))
+	p.count++
+	if d := due - p.clock.Now().Sub(p.start); d > 0 {
 		return p.clock.Sleep(ctx, d)
 	}
 	return nil
