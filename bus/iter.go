@@ -23,42 +23,50 @@ import (
 // a message. The body may change the strategy or close the subscription, but must not poll it.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		unhandled := false
-		defer func() {
-			if unhandled {
-				s.ring.Unread()
-			}
-			s.ring.Release()
-		}()
-		done := ctx.Done()
-		for {
-			select {
-			case <-done:
-				yield(Message{}, ctx.Err())
-				return
-			default:
-			}
-			err := s.takePending()
-			if err == nil {
-				if f, ok := s.ring.Next(); ok {
-					s.idle.Reset()
-					unhandled = true
-					more := yield(Message{f}, nil)
-					unhandled = false
-					if !more {
-						return
-					}
-					continue
+		ended := false
+		fault := s.ring.Ring().Guard(func() { s.yieldAll(ctx, func(m Message, err error) bool { ended = !yield(m, err); return !ended }) })
+		if fault != nil && !ended {
+			yield(Message{}, fault)
+		}
+	}
+}
+
+func (s *Subscription) yieldAll(ctx context.Context, yield func(Message, error) bool) {
+	unhandled := false
+	defer func() {
+		if unhandled {
+			s.ring.Unread()
+		}
+		s.ring.Release()
+	}()
+	done := ctx.Done()
+	for {
+		select {
+		case <-done:
+			yield(Message{}, ctx.Err())
+			return
+		default:
+		}
+		err := s.takePending()
+		if err == nil {
+			if f, ok := s.ring.Next(); ok {
+				s.idle.Reset()
+				unhandled = true
+				more := yield(Message{f}, nil)
+				unhandled = false
+				if !more {
+					return
 				}
-				err = s.ring.Err()
-			}
-			if err == nil {
-				s.idle.Idle()
 				continue
 			}
-			if !yield(Message{}, err) || !errors.Is(err, ErrLapped) {
-				return
-			}
+			err = s.ring.Err()
+		}
+		if err == nil {
+			s.idle.Idle()
+			continue
+		}
+		if !yield(Message{}, err) || !errors.Is(err, ErrLapped) {
+			return
 		}
 	}
 }

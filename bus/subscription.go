@@ -61,6 +61,14 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 	if s.pending != nil {
 		return 0, s.takePending()
 	}
+	// Somebody may cut the file short: then a look at it faults.
+	if fault := s.ring.Ring().Guard(func() { n, err = s.poll(limit, handle) }); fault != nil {
+		err = fault
+	}
+	return n, err
+}
+
+func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
 	defer func() {
 		if !handled {
@@ -111,11 +119,16 @@ func (s *Subscription) look() (there bool, err error) {
 	if s.pending != nil {
 		return true, nil
 	}
-	if _, ok := s.ring.Next(); ok {
-		s.ring.Unread()
-		return true, nil
+	fault := s.ring.Ring().Guard(func() {
+		if _, there = s.ring.Next(); there {
+			s.ring.Unread()
+		} else {
+			err = s.ring.Err()
+		}
+	})
+	if there || fault != nil {
+		return there, fault
 	}
-	err = s.ring.Err()
 	if errors.Is(err, ErrLapped) {
 		s.pending = err // it is told once, and by Poll
 		return true, nil

@@ -177,10 +177,11 @@ func (r *Ring) verifyGroups(*Report) error {
 // verifyFrames walks every intact segment from its boundary (R4) to its end, an open claim (R6) or the tail.
 func (r *Ring) verifyFrames(rep *Report) error {
 	// order: acquire, pair [limit] with Producer.refresh.
-	rep.From = later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
+	from := alignUp(r.limit.Load()-r.capacity, r.segment)
 	if r.copied {
-		rep.From += r.segment // a producer may have been in the oldest one while it was copied
+		from += r.segment // a producer may have been in the oldest one while it was copied
 	}
+	rep.From = later(from, r.capacity) // before the first lap's end nobody comes there
 	tail, _, err := r.end()
 	if err != nil {
 		return err

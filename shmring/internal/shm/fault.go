@@ -1,12 +1,16 @@
 package shm
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
+
+	"golang.org/x/sys/unix"
 )
 
-// Guard runs f and turns a fault inside one of the given memories (somebody truncated the file: SIGBUS) into faulted = true;
-// every other panic goes on. It blocks as long as f does. Nested calls are fine.
+// Guard runs f and turns a look at a page that is gone from one of the given memories (somebody cut the file short: SIGBUS)
+// into faulted = true; every other panic goes on, that of a write to read-only memory too. It blocks as long as f does.
+// Nested calls are fine.
 func Guard(f func(), memories ...Memory) (faulted bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -17,7 +21,7 @@ func Guard(f func(), memories ...Memory) (faulted bool) {
 		if e, ok := r.(runtime.Error); ok {
 			if a, ok := e.(interface{ Addr() uintptr }); ok { // runtime/debug.SetPanicOnFault documents Addr
 				for _, m := range memories {
-					if m.Contains(a.Addr()) {
+					if m.Contains(a.Addr()) && !readable(a.Addr()) {
 						faulted = true
 						return
 					}
@@ -28,4 +32,12 @@ func Guard(f func(), memories ...Memory) (faulted bool) {
 	}()
 	f()
 	return false
+}
+
+// readable asks the kernel to read the byte at addr (process_vm_readv(2)): it answers EFAULT instead of sending a signal.
+func readable(addr uintptr) bool {
+	var b [1]byte
+	local := []unix.Iovec{{Base: &b[0], Len: 1}}
+	_, err := unix.ProcessVMReadv(os.Getpid(), local, []unix.RemoteIovec{{Base: addr, Len: 1}}, 0)
+	return err == nil
 }
