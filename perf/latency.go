@@ -30,7 +30,7 @@ func Latency(ctx context.Context, o Options) (*LatencyReport, error) {
 		case o.OneWay && o.Duration > 0:
 			o.Count = max(1, int(o.Rate*o.Duration.Seconds()))
 		case o.OneWay:
-			o.Count = max(100, int(o.Rate))
+			o.Count = max(100, int(o.Rate/2))
 		case o.Duration > 0:
 			trial := o
 			trial.Count = 20_000

@@ -22,7 +22,8 @@ type Options struct {
 	Ring  int64  `json:"ring"`  // bytes of a ring, a power of two; default 4 MiB
 	Idle  Idle   `json:"idle"`  // what a reader does when nothing is there; default spin:1/128
 
-	// Count is how many messages (round trips, for a latency) a run has, warm-up included. Default: what takes about a second.
+	// Count is how many messages (round trips, for a latency) a run has, warm-up included. Default: what takes
+	// half a second or so.
 	Count int `json:"count"`
 	// Duration replaces Count by what a short run beforehand says fits into it.
 	Duration time.Duration `json:"-"`
@@ -31,7 +32,8 @@ type Options struct {
 	Rate   float64 `json:"rate"`    // messages a second, one way; default 100,000; 1 to 10 million
 
 	// Realtime runs the workers under SCHED_RR, for figures that a busy machine's other programs do not disturb. It takes both
-	// CPUs away from them meanwhile, but for the few per cent that the kernel keeps for ordinary processes. See [Realtime].
+	// CPUs away from them meanwhile; in runs of more than a second the kernel gives them 50 ms of each back (sched(7), real-time
+	// throttling), which an open loop sees. See [Realtime].
 	Realtime bool `json:"realtime"`
 
 	CPUs   []int     `json:"cpus"` // two CPUs; default the first two that this process may use; one named Unpinned: none

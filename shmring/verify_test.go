@@ -318,20 +318,11 @@ func newTraffic(t testing.TB, r *Ring, rnd *rand.Rand) *traffic {
 	return tr
 }
 
-// body fills a message so that bytes of another one cannot pass for it.
+// body fills a message with bytes that follow from its position.
 func body(b []byte, pos uint64) {
 	for i := range b {
 		b[i] = byte(pos>>4) ^ byte(pos>>12)*31 ^ byte(pos>>20)*17 ^ byte(i)*7
 	}
-}
-
-func isBody(b []byte, pos uint64) bool {
-	for i := range b {
-		if b[i] != byte(pos>>4)^byte(pos>>12)*31^byte(pos>>20)*17^byte(i)*7 {
-			return false
-		}
-	}
-	return true
 }
 
 // step begins, goes on with, or ends one thing.
