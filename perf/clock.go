@@ -27,6 +27,25 @@ func clockCost() float64 {
 	return best
 }
 
+// stallNs is how long a gap between two readings of the clock must be to count as a stall: many times a reading, and far
+// less than an interrupt on a virtual machine.
+const stallNs = 2000
+
+// stalledShare watches the clock for a while and returns which share of the time this thread did not run: interrupts, other
+// programs, the host. No bus can make a message faster than its processes run.
+func stalledShare(during time.Duration) float64 {
+	start := now()
+	stalled, last := int64(0), start
+	for last-start < int64(during) {
+		t := now()
+		if t-last > stallNs {
+			stalled += t - last
+		}
+		last = t
+	}
+	return float64(stalled) / float64(last-start)
+}
+
 // sharedClock returns what to add to now for nanoseconds of CLOCK_MONOTONIC, which all processes share, and how wrong that
 // may be. The library's clock hides its zero and the system call takes longer than a message, so the call is bracketed by
 // two readings: the true value lies between, and the shortest of many brackets is believed, at its middle. Two processes make

@@ -21,6 +21,9 @@ type Floor struct {
 	LineP50Ns float64 `json:"floor_line_p50_ns"` // of one line: tells the placement
 	Placement string  `json:"placement"`         // near, far, or mixed when it changed between before and after
 	ClockNs   float64 `json:"clock_ns"`          // what one reading of the clock costs; it is part of all times
+	// StalledShare is which share of the time (0 to 1) the worse of the two processes did not run for 2 us or more, watching the
+	// clock for 20 ms before and after the workload. What the high percentiles show beyond the floor's may be that.
+	StalledShare float64 `json:"stalled_share"`
 }
 
 // best joins the floors of before and after.
@@ -31,6 +34,7 @@ func (f Floor) best(after Floor) Floor {
 	}
 	b.LineP50Ns = min(f.LineP50Ns, after.LineP50Ns)
 	b.ClockNs = min(f.ClockNs, after.ClockNs)
+	b.StalledShare = (f.StalledShare + after.StalledShare) / 2
 	if f.Placement != after.Placement {
 		b.Placement = "mixed"
 	}
@@ -68,6 +72,11 @@ func (p *pair) floor(ctx context.Context, o *Options, round uint64) (Floor, erro
 			f.P50Ns, f.P99Ns, f.P99_9Ns = s.P50Ns, s.P99Ns, s.P99_9Ns
 		}
 	}
+	answers, err := p.do(ctx, order{Do: "stalls"})
+	if err != nil {
+		return f, fmt.Errorf("stalls: %w", err)
+	}
+	f.StalledShare = ratio(max(answers[0].StalledShare, answers[1].StalledShare), 1)
 	f.Placement = "far"
 	if f.LineP50Ns < NearNs {
 		f.Placement = "near"

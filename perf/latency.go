@@ -92,6 +92,7 @@ var latencyFigures = []figure[LatencyRun]{
 	{"floor_p99_9_ns", func(r *LatencyRun) *float64 { return &r.Floor.P99_9Ns }},
 	{"floor_line_p50_ns", func(r *LatencyRun) *float64 { return &r.LineP50Ns }},
 	{"clock_ns", func(r *LatencyRun) *float64 { return &r.ClockNs }},
+	{"stalled_share", func(r *LatencyRun) *float64 { return &r.StalledShare }},
 	{"ratio_to_floor", func(r *LatencyRun) *float64 { return &r.RatioToFloor }},
 	{"ratio_without_clock", func(r *LatencyRun) *float64 { return &r.RatioWithoutClock }},
 }

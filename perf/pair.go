@@ -34,7 +34,7 @@ type setup struct {
 
 // order is one step.
 type order struct {
-	Do    string `json:"do"` // floor, round_trip, one_way, stream, end
+	Do    string `json:"do"` // floor, stalls, round_trip, one_way, stream, end
 	Count uint64 `json:"count,omitempty"`
 	First uint64 `json:"first,omitempty"` // floor: the first sequence number, new to the lines
 	Lines int    `json:"lines,omitempty"`
@@ -51,6 +51,8 @@ type answer struct {
 	ElapsedNs int64   `json:"elapsed_ns,omitempty"`
 	Messages  uint64  `json:"messages,omitempty"`
 	ClockNs   float64 `json:"clock_ns,omitempty"` // what reading the clock costs
+
+	StalledShare float64 `json:"stalled_share,omitempty"`
 }
 
 // codes are the sentinels that survive the way between processes.

@@ -17,6 +17,8 @@ func (r *LatencyReport) Table() [][]string {
 		switch {
 		case f.key == "count":
 			continue // the same in all runs; the title of the table has it
+		case f.key == "stalled_share":
+			name, format = "cores stalled", percent
 		case strings.HasPrefix(f.key, "ratio"):
 			format = func(v float64) string { return fmt.Sprintf("%.2f", v) }
 		}
@@ -48,6 +50,7 @@ func (r *ThroughputReport) Table() [][]string {
 	row("GB/s of payload", "bytes_per_s", func(v float64) string { return fmt.Sprintf("%.2f", v/1e9) })
 	row("ns per message", "ns_per_message", func(v float64) string { return fmt.Sprintf("%.1f", v) })
 	row("floor p50", "floor_p50_ns", nanoseconds)
+	row("cores stalled", "stalled_share", percent)
 	row("ns per message / floor p50", "ratio_to_floor", func(v float64) string { return fmt.Sprintf("%.3f", v) })
 	return rows
 }
@@ -71,6 +74,8 @@ func (r *CodecReport) Table() [][]string {
 	}
 	return rows
 }
+
+func percent(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }
 
 func nanoseconds(v float64) string {
 	if v < 100 {

@@ -69,6 +69,7 @@ var throughputFigures = []figure[ThroughputRun]{
 	{"floor_p99_9_ns", func(r *ThroughputRun) *float64 { return &r.P99_9Ns }},
 	{"floor_line_p50_ns", func(r *ThroughputRun) *float64 { return &r.LineP50Ns }},
 	{"clock_ns", func(r *ThroughputRun) *float64 { return &r.ClockNs }},
+	{"stalled_share", func(r *ThroughputRun) *float64 { return &r.StalledShare }},
 	{"ratio_to_floor", func(r *ThroughputRun) *float64 { return &r.RatioToFloor }},
 }
 

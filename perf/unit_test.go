@@ -178,6 +178,12 @@ func TestAReaderThatGetsNothingNoticesAStall(t *testing.T) {
 	}
 }
 
+func TestAStalledShareIsAShare(t *testing.T) {
+	if s := stalledShare(time.Millisecond); s < 0 || s > 1 {
+		t.Errorf("got %v", s)
+	}
+}
+
 func TestClocksAgree(t *testing.T) {
 	if c := clockCost(); c <= 0 {
 		t.Errorf("a reading of the clock costs %v ns", c)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -126,6 +127,8 @@ func (w *worker) do(o order) (answer, error) {
 	switch o.Do {
 	case "floor":
 		return w.floor(o)
+	case "stalls":
+		return answer{StalledShare: stalledShare(20 * time.Millisecond)}, nil
 	case "round_trip":
 		return w.roundTrip(o)
 	case "one_way":
