@@ -6,6 +6,7 @@
 //	order.go     each access to a shared word states its order and its partner; pairs.go reads the table of pairs
 //	words.go     no machine's paths, no authors, nothing left to be done
 //	format.go    gofmt
+//	docs.go      files, functions, tests and links that the project's pages name are there
 //
 // The rules themselves are tested on small trees in testdata, one archive a rule, which hold what must be found.
 package lint

@@ -22,6 +22,7 @@ var rules = []struct {
 	{"order", Ordering},
 	{"words", Words},
 	{"format", Format},
+	{"docs", Docs},
 }
 
 // TestProject holds the rules for the project itself.
