@@ -143,7 +143,22 @@ func (c Claim) Commit(used int) error {
 	p.data.Word(c.pos + 8).StoreRelaxed(p.tag | uint64(used))
 	p.nMessages++
 	p.nBytes += uint64(used)
-	p.finish(c.pos + align16(frameHeaderSize+uint64(used)))
+	end := c.pos + align16(frameHeaderSize+uint64(used))
+	if !p.single || p.claim.start != c.pos {
+		p.finish(end)
+		return nil
+	}
+	// A single producer's frame that needs no PAD: as in Publish. bound holds on, since pos stays within its segment.
+	p.open = false
+	p.pos = end
+	// order: none (these three), only this handle writes the counters, and the position is for tools.
+	p.messages.StoreRelaxed(p.nMessages)
+	p.bytes.StoreRelaxed(p.nBytes)
+	p.slotPosition.StoreRelaxed(0)
+	// From here the frame belongs to the readers.
+	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
+	p.data.Word(c.pos).StoreRelease(c.pos ^ p.nonce)
+	runtime.KeepAlive(p)
 	return nil
 }
 

@@ -37,8 +37,18 @@ var scenarios = []*scenario{
 		a.body = func() { w.sendShorter(pa, 101, 40, 8); w.send(pa, 102, 8) }
 		return []*proc{a, w.publisher("B", 2, 24, 8)}
 	}},
-	{name: "a repairer beside two producers, any may die", options: stepOptions.kind(MPMC), preempts: 2, kills: 2, set: func(w *world) []*proc {
+	{name: "a repairer beside two producers, one of them may die", options: stepOptions.kind(MPMC), preempts: 2, kills: 1, set: func(w *world) []*proc {
 		return []*proc{w.publisher("A", 1, 24), w.publisher("B", 2, 8), w.repairer("R")}
+	}},
+	{name: "repairers die amid their repair", options: stepOptions.kind(MPMC), preempts: 2, kills: 2, set: func(w *world) []*proc {
+		a := w.process("A", true, nil)
+		pa := w.producer(a)
+		for i := range uint64(3) {
+			w.send(pa, 1+i, 48)
+		}
+		w.send(pa, 4, 8) // 32 bytes are left in the segment: the next claim takes them and goes on behind
+		a.body = func() { w.sendShorter(pa, 101, 40, 8) }
+		return []*proc{a, w.repairer("R"), w.repairer("S")}
 	}},
 	{name: "a repairer judges batches", options: stepOptions.kind(MPMC), preempts: 2, kills: 1, set: func(w *world) []*proc {
 		a := w.process("A", true, nil)
@@ -79,7 +89,7 @@ var scenarios = []*scenario{
 		}
 		return []*proc{a, b}
 	}},
-	{name: "an open claim is not run over", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+	{name: "an open claim is not run over", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
 		// Nobody gates. A refreshes, B claims, and C goes round until B's claim holds it up.
 		a := w.process("A", false, nil)
 		pa := w.producer(a)
