@@ -166,7 +166,7 @@ func (d *directory) remove(_ context.Context, name string) error {
 	}
 	defer d.rings.sweep()
 	// Out of the way first, so that a topic of the same name can be made while the files go.
-	gone, err := os.MkdirTemp(d.path, ".gone-"+name+"-")
+	gone, err := os.MkdirTemp(d.path, ".del-") // the prefix that a broker sweeps
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ type proc struct {
 	name    string
 	body    func()
 	buffer  []entry
-	history uint64 // hash of everything it loaded
+	history uint64 // hash of everything it loaded, and of how many steps it made
 	resume  chan bool
 	done    bool // ended or killed
 	killed  bool
@@ -403,6 +403,7 @@ func (e *engine) place(w *uint64) string { return e.world.place(w) }
 
 // touch notes who uses a word.
 func (e *engine) touch(w *uint64, store bool) {
+	e.cur.history = mix(e.cur.history, 1) // how far it came: stores alone leave no trace in what it loaded
 	old := e.touched[w]
 	t, bit := old, uint8(1)<<e.cur.id
 	if store {
@@ -495,6 +496,7 @@ type steppedLocks struct {
 
 func (l *steppedLocks) step(what string) {
 	if shm.Steps != nil {
+		l.e.cur.history = mix(l.e.cur.history, 2)
 		l.e.point(what, nil)
 	}
 }

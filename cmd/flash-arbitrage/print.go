@@ -46,7 +46,8 @@ func tokenName(t dex.Token) string {
 	return t.Address.String()
 }
 
-func short(a dex.Address) string { return a.String()[:10] }
+// short keeps both ends of an address, which is how people compare them.
+func short(a dex.Address) string { s := a.String(); return s[:8] + ".." + s[len(s)-4:] }
 
 // printSummary says what was seen and how late: from a message's publishing, by its header, to its handling here.
 func (h *hunter) printSummary(w io.Writer) error {

@@ -186,7 +186,11 @@ func (v topicView) print(w io.Writer) error {
 	if v.TailPosition == nil {
 		return nil
 	}
-	line("reliable", "%s after %s, credit %s", v.Slow, time.Duration(v.PatienceNs), topic.Size(v.Credit))
+	slow := v.Slow
+	if slow != topic.Block.String() {
+		slow += fmt.Sprintf(" after %s", time.Duration(v.PatienceNs))
+	}
+	line("reliable", "%s, credit %s", slow, topic.Size(v.Credit))
 	line("age", "%s", cli.Age(time.Since(time.Unix(0, int64(v.CreatedNs)))))
 	line("published", "%s messages, %s", cli.Number(int64(*v.Messages)), cli.Size(*v.Bytes))
 	line("tail", "position %d", *v.TailPosition)

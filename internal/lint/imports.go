@@ -44,7 +44,6 @@ var outside = []struct {
 	{"github.com/BurntSushi/toml", false, "the config: names the line of a fault and the keys that nobody read"},
 	{"github.com/HdrHistogram/hdrhistogram-go", false, "latencies: percentiles without loss over nine decades"},
 	{"github.com/coreos/go-systemd/v22/daemon", false, "sd_notify: READY and WATCHDOG"},
-	{"github.com/edsrzf/mmap-go", false, "mapping of files"},
 	{"github.com/holiman/uint256", false, "256-bit amounts, exactly, without allocating"},
 	{"github.com/rogpeppe/go-internal/diff", true, "what differs from a golden file"},
 	{"github.com/rogpeppe/go-internal/testscript", true, "the programs' transcripts"},

@@ -1,0 +1,111 @@
+//go:build stepped
+
+package shmring
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// fault is a mistake that the protocol's order exists to prevent: old is replaced by new, once, in a copy of the file, and the
+// scenario must then fail.
+type fault struct {
+	name, file, old, new, scenario string
+}
+
+// faults are seeded one by one.
+var faults = []fault{
+	{"the slots scanned before the tail", "limit.go",
+		"	end := p.place(t, size).end\n	bound := alignUp(end, p.segment)\n	holder := Holder{}\n	bound = p.gateOfReaders(bound, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n	}\n",
+		"	holder := Holder{}\n	bound := p.gateOfReaders(t+1<<40, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n		t = r.tail.Load()\n	}\n	end := p.place(t, size).end\n	bound = earlier(bound, alignUp(end, p.segment))\n",
+		"an open claim is not run over"},
+	{"the open-claim gate left out", "limit.go",
+		"		bound = p.gateOfClaims(bound, &holder)\n", "", "an open claim is not run over"},
+	{"a repair that believes the dead one's own length", "repair.go",
+		"	return r.judgeByEnds(t, tail, whole, own, intents, stamped)\n", "	return whole\n", "a repairer judges batches|two producers publish|a repairer beside"},
+	{"the stamp at t read before the ends", "repair.go",
+		"	tail := r.tail.Load()\n	intents := r.intents()\n", "	here := r.data.Word(t).Load() == t^r.nonce\n	winner := uint64(frameSlot(r.data.Word(t + 8).Load()))\n	tail := r.tail.Load()\n	intents := r.intents()\n//CUT",
+		"a repairer judges batches|a repairer beside two"},
+	{"no look at the limit", "repair.go",
+		"	case before(t+r.capacity, limit):\n		return clear // lost laps ago: a winner's intent would have held the limit\n", "", "a loser's intent is laps old"},
+	{"the stamp before the payload", "claim.go",
+		"	p.data.Copy(pos+frameHeaderSize, message)\n	p.pos = pos + size\n", "	p.data.Word(pos + 8).StoreRelaxed(p.tag | n)\n	p.data.Word(pos).StoreRelease(pos ^ p.nonce)\n	p.data.Copy(pos+frameHeaderSize, message)\n	p.pos = pos + size\n", "a single producer and its reader"},
+	{"a joiner without the extra segment", "join.go",
+		"alignUp(limit, r.segment)+r.segment-r.capacity", "alignUp(limit, r.segment)-r.capacity", "a reader joins while"},
+	{"a single producer's refresh with plain stores", "limit.go",
+		"		r.tail.Store(t)\n", "		r.tail.StoreRelaxed(t)\n", "a reader joins while a single"},
+	{"the state read after the lock", "repair.go",
+		"	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() != slotReader && s.kind() != slotLossy || r.alive(consumerLocks, slot) {\n", "	dead := !r.alive(consumerLocks, slot)\n	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() != slotReader && s.kind() != slotLossy || !dead {\n", "a slot's next tenant"},
+	{"an intent left behind after back pressure", "claim.go",
+		"				p.slotPosition.StoreRelease(0)\n				wrote = false\n", "				wrote = false\n", "back pressure leaves no intent|an open claim"},
+	{"the PAD of a shorter commit stamped first", "claim.go",
+		"	if c.start != c.frame {\n		p.pad(c.start, c.frame)\n	}\n", "	if !p.single && used != c.end {\n		p.pad(used, c.end)\n	}\n	if c.start != c.frame {\n		p.pad(c.start, c.frame)\n	}\n", "a repairer judges a shorter commit"},
+	{"the intent written after the claim", "claim.go",
+		"		p.slotPosition.StoreRelease(0)\n		p.slotSize.StoreRelease(c.end - c.start)\n		p.slotPosition.StoreRelease(t)\n		wrote = true\n", "", "shorter commits|claims across"},
+	{"the cursor published before the frame was read", "reader.go",
+		"			r.pos, r.next, r.word = pos, pos+size, w\n			r.nMessages++\n			r.nBytes += n\n			return Frame{r.data.Bytes(pos+frameHeaderSize, n), pos}, true\n		}\n	}\n	return r.nextSlow(pos)\n",
+		"			r.pos, r.next, r.word = pos+size, pos+size, w\n			r.publish()\n			r.pos = pos\n			return Frame{r.data.Bytes(pos+frameHeaderSize, n), pos}, true\n		}\n	}\n	return r.nextSlow(pos)\n", "a full ring"},
+	{"a copy that is not checked", "lossy.go",
+		"		if limit, ok := r.intact(pos); !ok {\n			return r.lapped(pos, limit)\n		}\n		r.pos, r.next", "		r.pos, r.next", "a lossy reader is overtaken"},
+	{"the part at t padded before the part behind the segment's end", "repair.go",
+		"	if end := alignDown(from, r.segment) + r.segment; before(end, to) {\n		r.padAs(slot, end, to)\n		to = end\n	}\n	if from != to {\n		r.padAs(slot, from, to)\n	}\n",
+		"	if end := alignDown(from, r.segment) + r.segment; before(end, to) {\n		r.padAs(slot, from, end)\n		r.producerWord(slot, pPosition).StoreRelease(0)\n		from = end\n	}\n	if from != to {\n		r.padAs(slot, from, to)\n	}\n", "repairers die amid"},
+	{"the slot freed before its claim is padded", "repair.go",
+		"		if !dry {\n			r.padRange(slot, v.from, v.to)\n", "		if !dry {\n			r.producerWord(slot, pPosition).CompareAndSwap(t, 0)\n			r.padRange(slot, v.from, v.to)\n", "repairers die amid"},
+}
+
+// TestSteppedFindsSeededFaults shows that the stepped runs can fail: each fault is seeded into a copy of the source, by the
+// compiler's overlay, and the scenario named beside it must find it.
+func TestSteppedFindsSeededFaults(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			dir := t.TempDir()
+			seed(t, f, dir)
+			names := strings.ReplaceAll(regexp.QuoteMeta(f.scenario), `\|`, "|")
+			names = strings.ReplaceAll(names, " ", "_")
+			cmd := exec.Command("go", "test", "-tags", "stepped", "-count=1", "-timeout", "100s", "-overlay", filepath.Join(dir, "overlay.json"),
+				"-run", "^TestStepped$/("+names+")", ".")
+			out, err := cmd.CombinedOutput()
+			switch text := string(out); {
+			case strings.Contains(text, "build failed") || strings.Contains(text, "no tests to run"):
+				t.Fatalf("the fault does not build, or no scenario has that name:\n%s", text)
+			case err == nil:
+				t.Fatalf("not found by %q", f.scenario)
+			case strings.Contains(text, "test timed out"):
+				t.Fatalf("the scenario did not come to an end:\n%.2000s", text)
+			default:
+				if found := regexp.MustCompile(`stepped_test.go:\d+: (.*)`).FindStringSubmatch(text); found != nil {
+					t.Logf("found: %s", found[1])
+				}
+			}
+		})
+	}
+}
+
+// seed writes the faulty copy and the overlay that puts it in the file's place.
+func seed(t *testing.T, f fault, dir string) {
+	t.Helper()
+	source, err := filepath.Abs(f.file)
+	must(t, err)
+	b, err := os.ReadFile(source)
+	must(t, err)
+	text := string(b)
+	if n := strings.Count(text, f.old); n != 1 {
+		t.Fatalf("%s has the text to be replaced %d times, want once:\n%s", f.file, n, f.old)
+	}
+	replacement, cut := strings.CutSuffix(f.new, "//CUT")
+	text = strings.Replace(text, f.old, replacement, 1)
+	if cut { // the loads were moved up: they are not made again where they belong
+		text = strings.Replace(text, "	here := r.data.Word(t).Load() == t^r.nonce\n	// order: none, the stamp's acquire covers it.\n	winner := uint64(frameSlot(r.data.Word(t + 8).Load()))\n", "", 1)
+	}
+	faulty := filepath.Join(dir, f.file)
+	must(t, os.WriteFile(faulty, []byte(text), 0o600))
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: faulty}})
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
+}
