@@ -97,7 +97,7 @@ func (b *Broker) takeOver(e *entry, info shmring.Info) (err error) {
 	if e.size, err = filesSize(b.topicDir(e.name)); err != nil {
 		return err
 	}
-	return e.noteSizes()
+	return e.noteFiles()
 }
 
 func (b *Broker) configured(name string) (topic.Config, bool) {

@@ -149,6 +149,12 @@ func (s *session) open(e *entry, a *control.Attached, access shmring.Access, gra
 		files.Close()
 		return nil, err
 	}
+	if access >= shmring.Produce {
+		if err := openForRepair(s.b.topicDir(e.name), &files); err != nil {
+			files.Close()
+			return nil, err
+		}
+	}
 	fds := []int{files.Ring, files.Cursors, files.Control, files.LocksP, files.LocksC}
 	a.Nonce, a.Config = e.ring.Nonce(), e.json
 	if grant == nil {
@@ -223,11 +229,16 @@ func (b *Broker) record(s *session, key slotKey) error {
 	if b.topics[key.entry.name] != key.entry {
 		return control.Errorf(control.CodeClosed, "topic %q was deleted meanwhile", key.entry.name)
 	}
+	b.enterLocked(s, key)
+	return nil
+}
+
+// enterLocked puts a slot on the books, for which its user's share was counted, instead of an older holding. The mutex is held.
+func (b *Broker) enterLocked(s *session, key slotKey) {
 	if old := b.slots[key]; old != nil {
 		b.dropLocked(old)
 	}
 	b.slots[key] = &holding{key: key, uid: s.peer.UID, session: s}
-	return nil
 }
 
 // dropLocked takes a holding off the books. The mutex is held.

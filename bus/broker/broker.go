@@ -36,6 +36,7 @@ type Broker struct {
 
 	helloPatience, readPatience time.Duration
 
+	lockLost sync.Once // it is told once
 	sessions sync.WaitGroup
 	reaping  sync.Mutex // held by who looks at locks, around mu
 

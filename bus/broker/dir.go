@@ -132,13 +132,13 @@ func removeLeftovers(dir string) (removed []string, err error) {
 	return removed, nil
 }
 
-// removeTopic takes the topic's directory out of sight in one step, then removes it.
+// removeTopic takes the topic's directory out of sight in one step, then removes it. One that is gone is removed.
 func removeTopic(dir, name string) error {
 	gone, err := os.MkdirTemp(dir, deletedPrefix)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(dir, name), filepath.Join(gone, name)); err != nil {
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(gone, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, os.Remove(gone))
 	}
 	return os.RemoveAll(gone)

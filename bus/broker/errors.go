@@ -46,6 +46,8 @@ var codes = []struct {
 	{shmring.ErrLimit, control.CodeLimit, "close handles that are not needed, or create the topic with more slots"},
 	{shmring.ErrExists, control.CodeExists, "choose another name, or delete the topic first"},
 	{shmring.ErrNoSpace, control.CodeNoSpace, "choose a smaller size, delete topics, or give /dev/shm or the memory limit more room"},
+	{shmring.ErrUnproven, control.CodePermission, "only who was granted a slot can register it"},
+	{errGone, control.CodeCorrupt, "delete the topic to end its handles and to create it anew"},
 	{shmring.ErrCorrupt, control.CodeCorrupt, "`myc-tools verify` shows the damage; delete the topic to create it anew"},
 	{shmring.ErrVersion, control.CodeVersion, "the topic was made by another release: delete it to create it anew"},
 	{shmring.ErrClosed, control.CodeClosed, "the topic was deleted; create it again"},

@@ -1,11 +1,16 @@
 package broker
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 func TestATruncatedTopicIsDamagedAndTheBrokerLives(t *testing.T) {
@@ -33,6 +38,66 @@ func TestATruncatedTopicIsDamagedAndTheBrokerLives(t *testing.T) {
 			one.attach(&control.AttachProducer{Topic: "a"})
 		})
 	}
+}
+
+// Whoever may can remove files under those who use them: that is noticed without anybody asking, and told.
+func TestRemovedAndTruncatedFilesAreNoticed(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm func(dir string) error
+		want string
+	}{
+		"the whole topic":  {os.RemoveAll, "removed while in use: who is attached goes on, nobody else can attach: ring"},
+		"one file":         {func(dir string) error { return os.Remove(filepath.Join(dir, "locks.c")) }, "removed while in use: who is attached goes on, nobody else can attach: locks.c"},
+		"a file, replaced": {func(dir string) error { return replace(filepath.Join(dir, "cursors")) }, "nobody else can attach: cursors"},
+		"cut short":        {func(dir string) error { return os.Truncate(filepath.Join(dir, "control"), 4096) }, "truncated: control has 4096 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, testConfig(t))
+			one := b.client("one")
+			p, r := one.producer("a"), one.reader(&control.AttachConsumer{Topic: "a", Slow: control.SlowLossy})
+			if err := c.harm(b.topicDir("a")); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the topic is damaged", func() bool { return one.topics()[0].State == control.TopicDamaged })
+			contains(t, "the topic's fault", one.topics()[0].Fault, c.want)
+			contains(t, "the broker's log", b.log.String(), "level=ERROR msg=\"topic is damaged", c.want)
+			one.refused(&control.AttachProducer{Topic: "a"}, control.CodeCorrupt)
+			one.refused(&control.CreateTopic{Config: jsonOf(small("a"))}, control.CodeExists)
+			if !strings.Contains(c.want, "truncated") {
+				if err := p.Publish([]byte("on")); err != nil {
+					t.Error(err)
+				}
+				if f, ok := r.Next(); !ok || string(f.Payload) != "on" {
+					t.Errorf("got %q, %v", f.Payload, r.Err())
+				}
+				r.Next()
+			}
+			one.ask(&control.DeleteTopic{Topic: "a"})
+			if !strings.Contains(c.want, "truncated") {
+				if _, ok := r.Next(); ok || !errors.Is(r.Err(), shmring.ErrClosed) {
+					t.Errorf("the reader of a topic that was deleted: %v", r.Err())
+				}
+			}
+			one.ask(&control.CreateTopic{Config: jsonOf(small("a"))})
+			one.attach(&control.AttachProducer{Topic: "a"})
+		})
+	}
+}
+
+func replace(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, b, 0o600))
+}
+
+func TestALostLockFileIsTold(t *testing.T) {
+	b := start(t, testConfig(t))
+	if err := os.Remove(filepath.Join(b.Dir(), lockName)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the broker says so", func() bool { return strings.Contains(b.log.String(), "nothing keeps a second broker out") })
 }
 
 func TestOwnMistakesStayPanics(t *testing.T) {

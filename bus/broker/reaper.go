@@ -100,7 +100,26 @@ func (b *Broker) repairInUse(e *entry) {
 func (b *Broker) goRound() {
 	b.reap(func(*holding) bool { return true })
 	for _, e := range b.active() {
+		b.checkFiles(e)
 		b.repair(e)
+	}
+	if !standsAt(b.lock) {
+		b.lockLost.Do(func() {
+			b.log.Error("the bus directory's lock file was removed while in use: nothing keeps a second broker out", "file", b.lock.Name())
+		})
+	}
+}
+
+// checkFiles looks whether a topic's files are still there, and as long as they were. A topic whose files were removed or cut short is
+// damaged: who is attached goes on with the files that it has mapped, nobody else can attach.
+func (b *Broker) checkFiles(e *entry) {
+	e.use.RLock()
+	defer e.use.RUnlock()
+	if e.ring == nil {
+		return
+	}
+	if err := b.look(e, func() error { return e.checkThere(b.topicDir(e.name)) }); err != nil {
+		b.log.Debug("look at a topic's files", "topic", e.name, "error", err)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 // handle answers one request. An error ends the connection; a refusal does not.
-func (s *session) handle(id uint64, m control.Message) error {
-	answer, fds, err := s.answer(m)
+func (s *session) handle(id uint64, m control.Message, with []int) error {
+	answer, fds, err := s.answer(m, with)
 	if err != nil {
 		if refused := refusal(err); refused.Code == control.CodeProtocol {
 			return refused
@@ -27,8 +27,8 @@ func (s *session) handle(id uint64, m control.Message) error {
 	return nil
 }
 
-// answer does what a request asks for. The descriptors go with the answer.
-func (s *session) answer(m control.Message) (control.Message, []int, error) {
+// answer does what a request asks for, which came with descriptors that stay the caller's. Those that it returns go with the answer.
+func (s *session) answer(m control.Message, with []int) (control.Message, []int, error) {
 	switch m := m.(type) {
 	case *control.AttachProducer:
 		return s.attachProducer(m)
@@ -38,6 +38,8 @@ func (s *session) answer(m control.Message) (control.Message, []int, error) {
 		return s.attachInspect(m)
 	case *control.Detach:
 		return &control.OK{}, nil, s.b.detach(s, m)
+	case *control.Register:
+		return &control.OK{}, nil, s.register(m, with[0]) // recv saw to it that there is one
 	case *control.CreateTopic:
 		return &control.OK{}, nil, s.createTopic(m)
 	case *control.DeleteTopic:

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -64,7 +65,7 @@ func (s *session) talk(ctx context.Context) error {
 	buf := make([]byte, control.MaxMessage)
 	greeting, stop := context.WithTimeout(ctx, s.b.helloPatience)
 	defer stop()
-	id, m, err := s.recv(greeting, buf)
+	id, m, _, err := s.recv(greeting, buf)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return control.Errorf(control.CodeProtocol, "no Hello came in %v", s.b.helloPatience)
 	}
@@ -75,33 +76,36 @@ func (s *session) talk(ctx context.Context) error {
 		return err
 	}
 	for {
-		id, m, err := s.recv(ctx, buf)
+		id, m, fds, err := s.recv(ctx, buf)
 		if err != nil {
 			return err
 		}
-		if err := s.handle(id, m); err != nil {
+		err = s.handle(id, m, fds)
+		uds.CloseFDs(fds)
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// recv receives one request. Nonsense is a [control.Error].
-func (s *session) recv(ctx context.Context, buf []byte) (uint64, control.Message, error) {
+// recv receives one request, with the descriptors that belong to it. Nonsense is a [control.Error].
+func (s *session) recv(ctx context.Context, buf []byte) (uint64, control.Message, []int, error) {
 	b, fds, err := s.conn.RecvContext(ctx, buf)
 	if err != nil {
-		return 0, nil, protocolError(err)
+		return 0, nil, nil, protocolError(err)
 	}
 	id, m, err := control.Decode(b)
-	switch {
-	case len(fds) > 0:
-		uds.CloseFDs(fds)
-		return 0, nil, control.Errorf(control.CodeProtocol, "%d descriptors came with a message that has none", len(fds))
-	case err != nil:
-		return 0, nil, control.Errorf(control.CodeProtocol, "%v", err)
-	case id == 0:
-		return 0, nil, control.Errorf(control.CodeProtocol, "%s has id 0, which no request has", m.Type())
+	if err == nil {
+		err = control.CheckFDs(m, len(fds))
 	}
-	return id, m, nil
+	if err == nil && id == 0 {
+		err = fmt.Errorf("%s has id 0, which no request has", m.Type())
+	}
+	if err != nil {
+		uds.CloseFDs(fds)
+		return 0, nil, nil, control.Errorf(control.CodeProtocol, "%v", err)
+	}
+	return id, m, fds, nil
 }
 
 // protocolError tells a message that was refused from a connection that has ended.

@@ -48,7 +48,7 @@ func TestDescriptorsHaveTheAccessThatTheRightAsksFor(t *testing.T) {
 		want [5]int // ring, cursors, control, locks.p, locks.c
 		lock bool
 	}{
-		{&control.AttachProducer{Topic: "a"}, [5]int{rw, rw, ro, ro, ro}, true},
+		{&control.AttachProducer{Topic: "a"}, [5]int{rw, rw, ro, rw, ro}, true},
 		{&control.AttachConsumer{Topic: "a"}, [5]int{ro, rw, ro, ro, ro}, true},
 		{&control.AttachConsumer{Topic: "a", Slow: control.SlowLossy}, [5]int{ro, rw, ro, ro, ro}, true},
 		{&control.AttachInspect{Topic: "a"}, [5]int{ro, ro, ro, ro, ro}, false},
@@ -108,15 +108,15 @@ func TestHostileClientsAreAnsweredAndClosed(t *testing.T) {
 		{"an answer", true, encode(2, &control.OK{}), nil, control.CodeProtocol, "OK is no request"},
 		{"a second Hello", true, hello, nil, control.CodeProtocol, "Hello is no request"},
 		{"id 0", true, encode(0, &control.ListTopics{}), nil, control.CodeProtocol, "id 0"},
-		{"a descriptor", true, encode(2, &control.ListTopics{}), many[:1], control.CodeProtocol, "1 descriptors came"},
+		{"a descriptor", true, encode(2, &control.ListTopics{}), many[:1], control.CodeProtocol, "1 came with ListTopics"},
 		{"too many descriptors", true, encode(2, &control.ListTopics{}), many, control.CodeProtocol, "too many descriptors"},
-		{"a descriptor with Hello", false, hello, many[:2], control.CodeProtocol, "2 descriptors came"},
+		{"a descriptor with Hello", false, hello, many[:2], control.CodeProtocol, "2 came with Hello"},
 		{"too large", true, make([]byte, control.MaxMessage+1), nil, control.CodeProtocol, "too large"},
 		{"an old protocol", false, encode(1, &control.Hello{MinVersion: 0, MaxVersion: 0}), nil, control.CodeVersion,
 			"the broker speaks 1 to 1, the client 0 to 0"},
 		{"a new protocol", false, encode(1, &control.Hello{MinVersion: 7, MaxVersion: 9}), nil, control.CodeVersion, "7 to 9"},
 		{"a feature", false, encode(1, &control.Hello{MinVersion: 1, MaxVersion: 1, Features: 6, Required: 4}), nil, control.CodeVersion,
-			"the client requires 0x4, the broker has 0x0"},
+			"the client requires 0x4, the broker has 0x1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			good := b.client("good")

@@ -152,10 +152,13 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Request sends a message and waits for its answer, until ctx ends. The descriptors that come with the answer belong to the
-// caller. A refusal is returned as an [*Error]. If the answer comes after ctx has ended, its descriptors are closed, and
+// Request sends a message, with the descriptors that go with it, which stay the caller's, and waits for its answer, until ctx ends. The
+// descriptors that come with the answer belong to the caller. A refusal is returned as an [*Error]. If the answer comes after ctx has ended, its descriptors are closed, and
 // with them the lock of a slot that was granted.
-func (c *Conn) Request(ctx context.Context, m Message) (Message, []int, error) {
+func (c *Conn) Request(ctx context.Context, m Message, with ...int) (Message, []int, error) {
+	if err := CheckFDs(m, len(with)); err != nil {
+		return nil, nil, err
+	}
 	id, ch, err := c.expect()
 	if err != nil {
 		return nil, nil, err
@@ -165,7 +168,7 @@ func (c *Conn) Request(ctx context.Context, m Message) (Message, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.socket.SendContext(ctx, b); err != nil && ctx.Err() != nil {
+	if err := c.socket.SendContext(ctx, b, with...); err != nil && ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("%s: %w", m.Type(), ctx.Err())
 	} else if err != nil && !errors.Is(err, uds.ErrPeerClosed) && !errors.Is(err, uds.ErrClosed) {
 		return nil, nil, fmt.Errorf("%s: %w", m.Type(), err)
@@ -188,7 +191,7 @@ func (c *Conn) Request(ctx context.Context, m Message) (Message, []int, error) {
 
 func (a answer) take() (Message, []int, error) {
 	if refusal, ok := a.message.(*Error); ok {
-		return nil, nil, refusal // checkFDs saw to it that there are no descriptors
+		return nil, nil, refusal // CheckFDs saw to it that there are no descriptors
 	}
 	return a.message, a.fds, nil
 }
@@ -252,7 +255,7 @@ func (c *Conn) handle(b []byte, fds []int) error {
 		return nil
 	}
 	if err == nil {
-		err = checkFDs(m, len(fds))
+		err = CheckFDs(m, len(fds))
 	}
 	if err != nil {
 		uds.CloseFDs(fds)
@@ -273,19 +276,22 @@ func (c *Conn) handle(b []byte, fds []int) error {
 
 // FDs is how many descriptors come with a message.
 func FDs(m Message) int {
-	a, ok := m.(*Attached)
-	switch {
-	case !ok:
-		return 0
-	case a.Role == RoleInspect:
-		return 5
+	switch m := m.(type) {
+	case *Register:
+		return 1
+	case *Attached:
+		if m.Role == RoleInspect {
+			return 5
+		}
+		return 6
 	}
-	return 6
+	return 0
 }
 
-func checkFDs(m Message, got int) error {
+// CheckFDs returns an [ErrDescriptors] unless exactly as many descriptors came with a message as belong to it.
+func CheckFDs(m Message, got int) error {
 	if want := FDs(m); got != want {
-		return fmt.Errorf("%w: %s came with %d, want %d", ErrDescriptors, m.Type(), got, want)
+		return fmt.Errorf("%w: %d came with %s, want %d", ErrDescriptors, got, m.Type(), want)
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func TestTheGreeting(t *testing.T) {
 			"this program speaks 1 to 1, the broker 5 to 6"},
 		{"a broker that wants more", func(s *script, id uint64) {
 			s.say(id, &Welcome{MinVersion: 1, MaxVersion: 1, Features: 8, Required: 8})
-		}, CodeVersion, nil, "the broker requires 0x8, this program has 0x0"},
+		}, CodeVersion, nil, "the broker requires 0x8, this program has 0x1"},
 		{"something else", func(s *script, id uint64) { s.say(id, &OK{}) }, 0, ErrMessage, "OK instead of Welcome"},
 		{"garbage", func(s *script, id uint64) { _ = s.Send([]byte("hello?")) }, 0, ErrMessage, ""},
 		{"nothing", func(s *script, id uint64) { _ = s.Close() }, 0, ErrDisconnected, ""},
@@ -212,6 +212,39 @@ func TestAnswersWithoutTheirDescriptorsEndTheConnection(t *testing.T) {
 			}
 			<-c.Done()
 		})
+	}
+}
+
+func TestRegisterTakesItsDescriptorAlong(t *testing.T) {
+	c, s := connected(t, Options{})
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, fds := range [][]int{nil, {int(null.Fd()), int(null.Fd())}} {
+		if _, _, err := c.Request(watchdog(t), &Register{Topic: "x", Role: RoleProducer}, fds...); !errors.Is(err, ErrDescriptors) {
+			t.Errorf("with %d descriptors: %v, want %v", len(fds), err, ErrDescriptors)
+		}
+	}
+	answered := make(chan error, 1)
+	want := &Register{Topic: "x", Nonce: 3, Role: RoleConsumer, Slot: 1, Generation: 2}
+	go func() {
+		_, _, err := c.Request(watchdog(t), want, int(null.Fd()))
+		answered <- err
+	}()
+	b, fds, err := s.RecvContext(watchdog(t), make([]byte, MaxMessage))
+	uds.CloseFDs(fds)
+	if err != nil || len(fds) != 1 {
+		t.Fatalf("%d descriptors came, %v", len(fds), err)
+	}
+	id, m, err := Decode(b)
+	if err != nil || !reflect.DeepEqual(m, want) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	s.say(id, &OK{})
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -34,6 +34,7 @@ var samples = []Message{
 	&TopicDeleted{Topic: "x", Nonce: 5},
 	&Detached{Topic: "x", Role: RoleConsumer, Slot: 2, Reason: "evicted"},
 	&ShuttingDown{Reason: "terminated"},
+	&Register{Topic: "x", Nonce: 6, Role: RoleProducer, Slot: 1, Generation: 2},
 }
 
 func TestEveryMessageComesBackAsItWas(t *testing.T) {

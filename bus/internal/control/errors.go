@@ -14,7 +14,7 @@ var (
 	ErrClosed = errors.New("control connection closed")
 	// ErrDisconnected says that the broker is gone, or hung up.
 	ErrDisconnected = errors.New("broker disconnected")
-	// ErrDescriptors says that an answer came with another number of descriptors than it must have.
+	// ErrDescriptors says that a message came with another number of descriptors than it must have.
 	ErrDescriptors = errors.New("wrong number of descriptors")
 )
 

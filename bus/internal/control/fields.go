@@ -119,3 +119,11 @@ func (m *Detached) fields(w *wire) {
 }
 
 func (m *ShuttingDown) fields(w *wire) { w.text("reason", &m.Reason, MaxText) }
+
+func (m *Register) fields(w *wire) {
+	w.text("topic", &m.Topic, MaxName)
+	w.u64("nonce", &m.Nonce)
+	w.enum("role", (*uint8)(&m.Role), uint8(RoleProducer), uint8(RoleConsumer))
+	w.u32("slot", &m.Slot)
+	w.u32("generation", &m.Generation)
+}

@@ -9,9 +9,11 @@ const (
 	MaxProtocol = 1
 )
 
-// Features are bits that name what a side can do beyond the protocol's version. There are none yet.
+// Features are bits that name what a side can do beyond the protocol's version. Part of the format.
 const (
-	KnownFeatures    uint64 = 0
+	FeatureRegister uint64 = 1 << 0 // of a broker: it takes Register
+
+	KnownFeatures           = FeatureRegister
 	RequiredFeatures uint64 = 0
 )
 
@@ -50,6 +52,7 @@ const (
 	TypeTopicDeleted   Type = 215
 	TypeDetached       Type = 216
 	TypeShuttingDown   Type = 217
+	TypeRegister       Type = 218
 )
 
 // A Message is a pointer to one of the structs below.
@@ -78,6 +81,7 @@ var known = map[Type]func() Message{
 	TypeTopicDeleted:   func() Message { return new(TopicDeleted) },
 	TypeDetached:       func() Message { return new(Detached) },
 	TypeShuttingDown:   func() Message { return new(ShuttingDown) },
+	TypeRegister:       func() Message { return new(Register) },
 }
 
 var typeNames = map[Type]string{
@@ -85,7 +89,7 @@ var typeNames = map[Type]string{
 	TypeCreateTopic: "CreateTopic", TypeDeleteTopic: "DeleteTopic", TypeListTopics: "ListTopics", TypeTopics: "Topics",
 	TypeAttachProducer: "AttachProducer", TypeAttachConsumer: "AttachConsumer", TypeAttachInspect: "AttachInspect",
 	TypeAttached: "Attached", TypeDetach: "Detach", TypeListClients: "ListClients", TypeClients: "Clients",
-	TypeTopicDeleted: "TopicDeleted", TypeDetached: "Detached", TypeShuttingDown: "ShuttingDown",
+	TypeTopicDeleted: "TopicDeleted", TypeDetached: "Detached", TypeShuttingDown: "ShuttingDown", TypeRegister: "Register",
 }
 
 // String returns the name of the message.
@@ -271,6 +275,16 @@ type Detach struct {
 	Slot  uint32
 }
 
+// Register tells a broker of a slot that another one granted, or over another connection. With it comes one descriptor, the lock of the
+// slot: it proves that the slot is the client's. The answer is OK.
+type Register struct {
+	Topic      string
+	Nonce      uint64 // of the topic's incarnation
+	Role       Role
+	Slot       uint32
+	Generation uint32 // of the slot, as the client has it
+}
+
 // ListClients asks for the connected clients in the order of their sessions; the answer is Clients.
 type ListClients struct {
 	From uint64 // 0 for the first page, then Next of the page before
@@ -340,3 +354,4 @@ func (*Clients) Type() Type        { return TypeClients }
 func (*TopicDeleted) Type() Type   { return TypeTopicDeleted }
 func (*Detached) Type() Type       { return TypeDetached }
 func (*ShuttingDown) Type() Type   { return TypeShuttingDown }
+func (*Register) Type() Type       { return TypeRegister }
