@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"perf":                 {"bus", "bus/topic", "shmring", "codec", "uds"},
 	"cmd/...":              {anything},
 	"internal/demo":        {anything},
+	"internal/storm":       {"bus", "bus/broker", "bus/topic", "shmring"},
 	"internal/...":         {"internal/golden", "internal/leak"},
 }
 
