@@ -12,7 +12,7 @@ DATA        ?=
 FUZZTIME    ?= 10s
 FUZZBUDGET  ?= 0
 # What continuous integration runs, in this order.
-STAGES      ?= build check test race test-arm64 fuzz demo
+STAGES      ?= build check test stepped race test-arm64 fuzz demo
 BENCH       ?= .
 COUNT       ?= 1
 
@@ -70,6 +70,13 @@ race: ## tests under the race detector with invariants checked (needs a C compil
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s), all of them within FUZZBUDGET seconds (0: no bound)
 	@GO="$(GO)" scripts/fuzz.sh "$(FUZZTIME)" "$(FUZZBUDGET)"
+
+.PHONY: stepped
+stepped: ## the ring's code in every order of its steps, with kills (FULL=1: one preemption more; FAULTS=1: seeded faults are found)
+	@$(GO) test -c -tags stepped -o bin/stepped.test ./shmring
+	@cd shmring && for shard in 0 1; do MYC_SHARD=$$shard/2 ../bin/stepped.test -test.v -test.timeout 60m -test.run '^TestStepped$$' & pids+=" $$!"; done; \
+		for pid in $$pids; do wait $$pid || exit 1; done
+	@if [ -n "$(FAULTS)" ]; then $(GO) test -tags stepped -count=1 -timeout 60m -v -run TestSteppedFindsSeededFaults ./shmring; fi
 
 .PHONY: stress
 stress: ## the stress tests: many producers and consumers, every message accounted for

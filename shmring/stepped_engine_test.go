@@ -4,6 +4,7 @@ package shmring
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strconv"
@@ -31,9 +32,13 @@ type engine struct {
 	world *world
 
 	replay    []int // decisions of the run's beginning
+	random    *rand.Rand
+	length    int // of the last run, in points
+	points    int
 	decisions []decision
 	preempts  int // used in this run
 	kills     int
+	delays    int    // times that a store was not visible though somebody looked
 	memory    uint64 // hash of what changed
 	trace     []string
 	tracing   bool
@@ -50,7 +55,10 @@ type engine struct {
 
 type decision struct{ chosen, choices int }
 
-type budget struct{ preempts, kills int8 }
+type budget struct{ preempts, kills, delays int8 }
+
+// maxDelays bounds how often in a run a look comes before a store that waits in a buffer; buffers do not hold on for ever.
+const maxDelays = 3
 
 type proc struct {
 	id      int
@@ -125,6 +133,17 @@ func explore(t *testing.T, s *scenario) *engine {
 		}
 		return e
 	}
+	// A seeded fault is mostly found sooner by chance than in order.
+	if n, _ := strconv.Atoi(os.Getenv("MYC_RANDOM")); n > 0 {
+		e.random = rand.New(rand.NewPCG(1, 2))
+		for range n {
+			if e.run(); e.failure != "" {
+				return e
+			}
+		}
+		e.random, e.replay = nil, nil
+		clear(e.visited)
+	}
 	for {
 		e.run()
 		if e.failure != "" {
@@ -170,7 +189,8 @@ func (e *engine) schedule() string {
 
 func (e *engine) run() {
 	e.Runs++
-	e.decisions, e.preempts, e.kills, e.memory, e.trace = e.decisions[:0], 0, 0, 0, nil
+	e.length, e.points = max(e.points, 20), 0
+	e.decisions, e.preempts, e.kills, e.delays, e.memory, e.trace = e.decisions[:0], 0, 0, 0, 0, nil
 	e.locks = &steppedLocks{heapLocks: newHeapLocks(), e: e}
 	e.world = newWorld(e)
 	shm.Steps = nil
@@ -271,7 +291,9 @@ func (e *engine) choose(n int) int {
 	}
 	k := len(e.decisions)
 	chosen := 0
-	if k < len(e.replay) {
+	if e.random != nil {
+		chosen = e.random.IntN(n)
+	} else if k < len(e.replay) {
 		chosen = e.replay[k]
 		if chosen >= n {
 			panic(fmt.Sprintf("decision %d is %d of %d: the run is not the one that was recorded", k, chosen, n))
@@ -297,13 +319,23 @@ func (e *engine) point(what string, w *uint64) {
 	if canKill {
 		choices++
 	}
-	if choices > 1 && len(e.decisions) >= len(e.replay) && e.seen() {
+	if choices > 1 && e.random == nil && len(e.decisions) >= len(e.replay) && e.seen() {
 		e.Pruned++
 		e.preempts = pruned
 		p.done = true
 		panic(unwind{})
 	}
-	switch n := e.choose(choices); {
+	e.points++
+	n := 0
+	if e.random == nil {
+		n = e.choose(choices)
+	} else if choices > 1 {
+		if e.random.IntN(e.length) < 2 {
+			n = 1 + e.random.IntN(choices-1)
+		}
+		e.decisions = append(e.decisions, decision{n, choices})
+	}
+	switch {
 	case n == 0:
 	case n <= switches:
 		e.preempts++
@@ -335,8 +367,8 @@ func (e *engine) seen() bool {
 		h = mix(h, uint64(len(p.buffer))<<2|uint64(b2i(p.done))<<1|uint64(b2i(p.killed)))
 	}
 	h = mix(h, uint64(e.cur.id))
-	left := budget{int8(e.s.preempts - e.preempts), int8(e.s.kills - e.kills)}
-	if old, ok := e.visited[h]; ok && old.preempts >= left.preempts && old.kills >= left.kills {
+	left := budget{int8(e.s.preempts - e.preempts), int8(e.s.kills - e.kills), int8(maxDelays - e.delays)}
+	if old, ok := e.visited[h]; ok && old.preempts >= left.preempts && old.kills >= left.kills && old.delays >= left.delays {
 		return true
 	}
 	e.visited[h] = left
@@ -389,8 +421,10 @@ func (e *engine) settle(w *uint64) {
 		}
 		for i := len(q.buffer) - 1; i >= 0; i-- {
 			if q.buffer[i].w == w {
-				if e.choose(2) == 1 {
-					e.note("   the stores of %s up to this word become visible", q.name)
+				if e.delays < maxDelays && e.choose(2) == 1 {
+					e.delays++
+					e.note("   the stores of %s to this word are still in its buffer", q.name)
+				} else {
 					e.drain(q, i+1)
 				}
 				break

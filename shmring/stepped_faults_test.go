@@ -32,7 +32,7 @@ var faults = []fault{
 		"	tail := r.tail.Load()\n	intents := r.intents()\n", "	here := r.data.Word(t).Load() == t^r.nonce\n	winner := uint64(frameSlot(r.data.Word(t + 8).Load()))\n	tail := r.tail.Load()\n	intents := r.intents()\n//CUT",
 		"a repairer judges batches|a repairer beside two"},
 	{"no look at the limit", "repair.go",
-		"	case before(t+r.capacity, limit):\n		return clear // lost laps ago: a winner's intent would have held the limit\n", "", "a loser's intent is laps old"},
+		"	case before(t+r.capacity, limit):\n		return clear // lost laps ago: a winner's intent would have held the limit\n", "	case limit == 0:\n", "a loser's intent is laps old"},
 	{"the stamp before the payload", "claim.go",
 		"	p.data.Copy(pos+frameHeaderSize, message)\n	p.pos = pos + size\n", "	p.data.Word(pos + 8).StoreRelaxed(p.tag | n)\n	p.data.Word(pos).StoreRelease(pos ^ p.nonce)\n	p.data.Copy(pos+frameHeaderSize, message)\n	p.pos = pos + size\n", "a single producer and its reader"},
 	{"a joiner without the extra segment", "join.go",
@@ -70,6 +70,7 @@ func TestSteppedFindsSeededFaults(t *testing.T) {
 			names = strings.ReplaceAll(names, " ", "_")
 			cmd := exec.Command("go", "test", "-tags", "stepped", "-count=1", "-timeout", "100s", "-overlay", filepath.Join(dir, "overlay.json"),
 				"-run", "^TestStepped$/("+names+")", ".")
+			cmd.Env = append(os.Environ(), "MYC_RANDOM=20000")
 			out, err := cmd.CombinedOutput()
 			switch text := string(out); {
 			case strings.Contains(text, "build failed") || strings.Contains(text, "no tests to run"):

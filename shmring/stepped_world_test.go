@@ -290,6 +290,9 @@ func (w *world) checkOrder() {
 func (w *world) checkReaders() {
 	for name, rd := range w.readers {
 		gates := rd.gates
+		if s := state(rd.lease.word.Load()); s != rd.lease.state {
+			w.fail("reader %s lives, and its slot is %s of generation %d", name, s.kind(), s.gen())
+		}
 		for w.poll(name, rd, 1000) > 0 {
 		}
 		got := map[uint64]uint64{}

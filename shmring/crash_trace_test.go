@@ -1,0 +1,260 @@
+//go:build linux && amd64 && !stepped
+
+package shmring
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tracee is a child process whose main thread is single-stepped while its other threads stand still: the Go scheduler's
+// helpers would otherwise interrupt what is stepped, at another instruction each time. One OS thread traces, the one that
+// started it (ptrace(2)).
+type tracee struct {
+	pid      int
+	pidfd    int
+	threads  []int // the other ones
+	watchdog *time.Timer
+}
+
+// errNoPtrace says that the system does not let this process trace its children.
+var errNoPtrace = errors.New("ptrace is refused")
+
+// startTraced starts this test binary as a child, which is stopped before its first instruction. The caller is locked to its
+// OS thread. The child dies with that thread, or after a minute.
+func startTraced(env []string, stderr *os.File) (*tracee, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &tracee{pidfd: -1}
+	c.pid, err = syscall.ForkExec(exe, []string{exe}, &syscall.ProcAttr{
+		Env:   append(os.Environ(), env...),
+		Files: []uintptr{stderr.Fd(), stderr.Fd(), stderr.Fd()},
+		Sys:   &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL, PidFD: &c.pidfd},
+	})
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS) {
+		return nil, fmt.Errorf("%w: %w", errNoPtrace, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.pidfd < 0 { // before Linux 5.2; it dies with this thread
+		return nil, errors.New("the system gives no pidfd of a child")
+	}
+	pidfd := c.pidfd
+	c.watchdog = time.AfterFunc(time.Minute, func() { unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) })
+	if _, err = wait(c.pid); err == nil {
+		err = unix.PtraceSetOptions(c.pid, unix.PTRACE_O_EXITKILL)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.kill())
+	}
+	return c, nil
+}
+
+// wait waits for a thread to stop and returns the signal that it stopped for.
+func wait(tid int) (unix.Signal, error) {
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(tid, &status, unix.WALL, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, os.NewSyscallError("wait4", err)
+		case status.Stopped():
+			return status.StopSignal(), nil
+		case status.Signaled() && status.Signal() == unix.SIGKILL:
+			return 0, errors.New("the child was killed by the watchdog")
+		default:
+			return 0, fmt.Errorf("the child ended with status %#x", uint32(status))
+		}
+	}
+}
+
+// toMark lets the child run to its next mark, a SIGSTOP that it sends to its own main thread.
+func (c *tracee) toMark() error {
+	for signal := unix.Signal(0); ; {
+		if err := unix.PtraceCont(c.pid, int(signal)); err != nil {
+			return os.NewSyscallError("ptrace(PTRACE_CONT)", err)
+		}
+		var err error
+		if signal, err = wait(c.pid); err != nil || signal == unix.SIGSTOP {
+			return err
+		}
+	}
+}
+
+// errAsked says that the child could not be brought to stand alone, and that another one may.
+var errAsked = errors.New("the main thread was asked to yield")
+
+// alone stops the other threads and lets the main thread go on to its next mark without them.
+func (c *tracee) alone() error {
+	if err := c.freeze(); err != nil {
+		return err
+	}
+	if err := unix.PtraceSyscall(c.pid, 0); err != nil {
+		return os.NewSyscallError("ptrace(PTRACE_SYSCALL)", err)
+	}
+	if _, err := wait(c.pid); err != nil {
+		return err
+	}
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(c.pid, &regs); err != nil {
+		return os.NewSyscallError("ptrace(PTRACE_GETREGS)", err)
+	}
+	if regs.Orig_rax != unix.SYS_TGKILL {
+		return errAsked
+	}
+	return c.toMark()
+}
+
+// freeze stops all other threads, each where it waits in the kernel: one that stood still in the middle of the Go scheduler
+// could hold a lock that the main thread needs.
+func (c *tracee) freeze() error {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", c.pid))
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(filepath.Base(task))
+		if err != nil || tid == c.pid {
+			continue
+		}
+		if err := unix.PtraceSeize(tid); err != nil {
+			return os.NewSyscallError("ptrace(PTRACE_SEIZE)", err)
+		}
+		c.threads = append(c.threads, tid)
+		if err := unix.PtraceInterrupt(tid); err != nil {
+			return os.NewSyscallError("ptrace(PTRACE_INTERRUPT)", err)
+		}
+		for waiting := false; !waiting; { // ends: an idle thread waits sooner or later
+			if _, err := wait(tid); err != nil {
+				return err
+			}
+			var regs unix.PtraceRegs
+			if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+				return os.NewSyscallError("ptrace(PTRACE_GETREGS)", err)
+			}
+			switch int64(regs.Orig_rax) {
+			case unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_EPOLL_PWAIT:
+				waiting = true
+			default: // on to its next system call
+				if err := unix.PtraceSyscall(tid, 0); err != nil {
+					return os.NewSyscallError("ptrace(PTRACE_SYSCALL)", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// step executes one instruction of the main thread. It reports whether that was the second mark.
+func (c *tracee) step() (ended bool, err error) {
+	if err := unix.PtraceSingleStep(c.pid); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_SINGLESTEP)", err)
+	}
+	switch signal, err := wait(c.pid); {
+	case err != nil:
+		return false, err
+	case signal == unix.SIGSTOP:
+		return true, nil
+	case signal != unix.SIGTRAP:
+		return false, fmt.Errorf("the child stopped for %v", signal)
+	}
+	return false, nil
+}
+
+// place names the instruction that comes next. The child runs the same program at the same addresses.
+func (c *tracee) place() (function, line string) {
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(c.pid, &regs); err != nil {
+		return "unknown", err.Error()
+	}
+	f := runtime.FuncForPC(uintptr(regs.Rip))
+	if f == nil {
+		return "unknown", fmt.Sprintf("%#x", regs.Rip)
+	}
+	file, n := f.FileLine(uintptr(regs.Rip))
+	return f.Name(), fmt.Sprintf("%s:%d", filepath.Base(file), n)
+}
+
+// finish lets the child go on to its end and returns an error unless it found all well.
+func (c *tracee) finish() error {
+	for _, tid := range c.threads {
+		if err := unix.PtraceDetach(tid); err != nil {
+			return errors.Join(os.NewSyscallError("ptrace(PTRACE_DETACH)", err), c.kill())
+		}
+	}
+	c.threads = nil
+	if err := unix.PtraceDetach(c.pid); err != nil {
+		return errors.Join(os.NewSyscallError("ptrace(PTRACE_DETACH)", err), c.kill())
+	}
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(c.pid, &status, unix.WALL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		c.gone()
+		if err != nil || !status.Exited() || status.ExitStatus() != 0 {
+			return fmt.Errorf("the child ended with status %#x (%v)", uint32(status), err)
+		}
+		return nil
+	}
+}
+
+// kill sends SIGKILL and waits until nothing of the process is left: its locks have fallen by then.
+func (c *tracee) kill() error {
+	// By descriptor: the number may be another process's, should this one have ended.
+	if err := unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	// The kernel reports the main thread's end after all others' ends were waited for.
+	for _, tid := range append(c.threads, c.pid) {
+		var status unix.WaitStatus
+		for {
+			_, err := unix.Wait4(tid, &status, unix.WALL, nil)
+			if err != unix.EINTR && (err != nil || !status.Stopped()) {
+				break
+			}
+		}
+	}
+	c.gone()
+	return nil
+}
+
+func (c *tracee) gone() {
+	if c.watchdog != nil {
+		c.watchdog.Stop()
+	}
+	closeFD(&c.pidfd)
+}
+
+// pinThread keeps the calling goroutine on one OS thread and that on one CPU, and with it the children it starts: stepping is
+// several times as fast when tracer and tracee take turns on one. The thread ends with the goroutine.
+func pinThread() error {
+	runtime.LockOSThread()
+	var allowed, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return os.NewSyscallError("sched_getaffinity", err)
+	}
+	for nth, cpu := os.Getpid()%allowed.Count(), 0; ; cpu++ {
+		if !allowed.IsSet(cpu) {
+			continue
+		}
+		if nth == 0 {
+			one.Set(cpu)
+			return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &one))
+		}
+		nth--
+	}
+}
