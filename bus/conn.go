@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
+	"weak"
 
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -24,14 +24,20 @@ type Conn struct {
 
 // backend is whoever hands topics out. Its methods may be called by several goroutines at once.
 type backend interface {
-	producer(ctx context.Context, name string) (attachment, error)
+	producer(ctx context.Context, name string, o attachOptions) (attachment, error)
 	consumer(ctx context.Context, name string, o subscribeOptions) (attachment, error)
 	inspector(ctx context.Context, name string) (attachment, error)
 	create(ctx context.Context, c topic.Config) error
 	remove(ctx context.Context, name string) error
 	topics(ctx context.Context) ([]TopicState, error)
 	clients(ctx context.Context) ([]Client, error)
+	dir() string
 	close() error
+}
+
+// attachOptions say how a slot is asked for.
+type attachOptions struct {
+	wait bool // for a broker, while there is none
 }
 
 // attachment is a topic to use.
@@ -48,8 +54,25 @@ func (a *attachment) abandon() {
 	a.slot.released()
 }
 
-// slot is what to do when a handle has given its slot back.
-type slot struct{ give func() }
+// slot is what is to be done about a handle's slot beside what the ring does. Each function may be nil.
+type slot struct {
+	take  func(t shmring.Tenancy, handle func() any) // a handle has it; handle returns it, or nil once it was collected
+	leave func()                                     // the handle is about to be closed
+	give  func()                                     // it is
+}
+
+func (s *slot) taken(t shmring.Tenancy, handle func() any) {
+	if s.take != nil {
+		s.take(t, handle)
+	}
+}
+
+func (s *slot) leaving() {
+	if s.leave != nil {
+		s.leave()
+		s.leave = nil
+	}
+}
 
 func (s *slot) released() {
 	if s.give != nil {
@@ -58,15 +81,29 @@ func (s *slot) released() {
 	}
 }
 
-// Close ends the connection. Handles that are open go on as they do when the broker dies, until they are closed themselves; new
-// ones cannot be made ([ErrClosed]). It may be called more than once.
+// weakly returns a function that returns the handle until it is collected, and does not keep it from that.
+func weakly[T any](handle *T) func() any {
+	w := weak.Make(handle)
+	return func() any {
+		if h := w.Value(); h != nil {
+			return h
+		}
+		return nil
+	}
+}
+
+// Dir returns the bus directory, also while there is no broker.
+func (c *Conn) Dir() string { return c.backend.dir() }
+
+// Close ends the connection, and with it the search for another broker and the repairs. Handles that are open go on as they do when the
+// broker dies, until they are closed themselves; new ones cannot be made ([ErrClosed]). It may be called more than once.
 func (c *Conn) Close() error { return c.backend.close() }
 
-func (c *Conn) attachProducer(ctx context.Context, name string) (attachment, error) {
+func (c *Conn) attachProducer(ctx context.Context, name string, o attachOptions) (attachment, error) {
 	if err := checkName(name); err != nil {
 		return attachment{}, err
 	}
-	return c.backend.producer(ctx, name)
+	return c.backend.producer(ctx, name, o)
 }
 
 func (c *Conn) attachConsumer(ctx context.Context, name string, o subscribeOptions) (attachment, error) {
@@ -115,71 +152,4 @@ func newRules(c topic.Config) *rules {
 		return nil
 	}
 	return &r
-}
-
-// rings are a connection's mappings: one for each topic and access. A mapping stays until the connection is closed or the
-// topic's files are others: a topic that is opened again costs nothing.
-type rings struct {
-	mu     sync.Mutex
-	open   map[ringKey]*mapping
-	closed bool
-}
-
-type ringKey struct {
-	topic  string
-	access shmring.Access
-}
-
-type mapping struct {
-	ring *shmring.Ring
-	file fileID
-}
-
-// get returns the mapping of a topic whose ring file is the given one, and makes it by attach where there is none.
-func (r *rings) get(key ringKey, file fileID, attach func() (*shmring.Ring, error)) (*shmring.Ring, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, ErrClosed
-	}
-	old := r.open[key]
-	if old != nil && old.file == file {
-		return old.ring, nil
-	}
-	ring, err := attach()
-	if err != nil {
-		return nil, err
-	}
-	if old != nil {
-		old.ring.Close() // the topic was deleted and made again; handles keep the old mapping
-	}
-	if r.open == nil {
-		r.open = map[ringKey]*mapping{}
-	}
-	r.open[key] = &mapping{ring, file}
-	return ring, nil
-}
-
-// sweep gives up the mappings of topics that were deleted: their memory goes back when the last handle is closed.
-func (r *rings) sweep() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key, m := range r.open {
-		if m.ring.Closing() {
-			m.ring.Close()
-			delete(r.open, key)
-		}
-	}
-}
-
-func (r *rings) close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	var errs []error
-	for _, m := range r.open {
-		errs = append(errs, m.ring.Close())
-	}
-	r.open = nil
-	return errors.Join(errs...)
 }

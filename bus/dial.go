@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
@@ -17,17 +19,26 @@ import (
 // Dial connects to the broker at o.Socket. It blocks until the broker has answered, refused, or ctx ends. Errors:
 // [ErrNoBroker], [ErrPermission], [ErrVersion], [ErrLimit].
 //
-// When the broker goes away, handles that are open keep exchanging messages; what needs the broker returns [ErrNoBroker] from
-// then on, also when another one comes: dial again.
+// When the broker goes away, handles that are open keep exchanging messages. The connection looks for the next broker at the same
+// socket by itself, after 10 ms at first and each second in the end, until [Conn.Close], and tells it which slots its handles have.
+// Until there is one, what needs it returns [ErrNoBroker] at once; [Conn.PublisherContext] and [Conn.SubscribeContext] wait for
+// it. Meanwhile the connection repairs every 250 ms the topics that it publishes to.
+//
+// Handles of a topic that was deleted return [ErrClosed], also when one of the same name was made since: open new ones.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	b := &broker{socket: o.Socket}
+	b := &broker{socket: o.Socket, name: o.Name, tenants: map[*tenant]struct{}{}, changed: make(chan struct{}), unknown: make(chan struct{}, 1)}
 	var err error
-	b.conn, err = control.Dial(ctx, o.Socket, control.Options{Name: o.Name, Software: software(), Notice: b.notice})
-	if err != nil {
+	if b.conn, err = b.dial(ctx); err != nil {
 		return nil, fmt.Errorf("dial the broker: %w", dialError(ctx, err))
 	}
+	b.life, b.end = context.WithCancel(context.Background())
+	b.keeper.Go(func() { b.keep(b.life) })
 	return &Conn{options: o, backend: b}, nil
+}
+
+func (b *broker) dial(ctx context.Context) (*control.Conn, error) {
+	return control.Dial(ctx, b.socket, control.Options{Name: b.name, Software: software(), Notice: b.notice})
 }
 
 func dialError(ctx context.Context, err error) error {
@@ -43,9 +54,18 @@ func dialError(ctx context.Context, err error) error {
 
 // broker hands out the topics of a broker, who grants the slots.
 type broker struct {
-	conn   *control.Conn
-	socket string
-	rings  rings
+	socket, name string
+	rings        rings
+
+	life    context.Context // until close
+	end     context.CancelFunc
+	keeper  sync.WaitGroup
+	unknown chan struct{} // has room for one: a tenant may be unknown to the broker
+
+	mu      sync.Mutex
+	conn    *control.Conn // the last one: it may have ended
+	changed chan struct{} // closed when conn is another one
+	tenants map[*tenant]struct{}
 }
 
 // notice takes what the broker says unasked. A deleted topic's files say so themselves, and so handles learn of it.
@@ -55,16 +75,32 @@ func (b *broker) notice(m control.Message) {
 	}
 }
 
-// request asks the broker, again while it is still creating the topic.
-func (b *broker) request(ctx context.Context, m control.Message) (control.Message, []int, error) {
+// answered is a broker's answer, the descriptors that came with it, and the connection over which it came.
+type answered struct {
+	message control.Message
+	fds     []int
+	conn    *control.Conn
+}
+
+// request asks the broker, again while it is still creating the topic, and with wait the next one, if this one goes away.
+func (b *broker) request(ctx context.Context, m control.Message, wait bool) (answered, error) {
 	for {
-		answer, fds, err := b.conn.Request(ctx, m)
-		if refusal, ok := errors.AsType[*control.Error](err); !ok || refusal.Code != control.CodeNotReady {
-			return answer, fds, brokerError(err)
+		conn, err := b.connection(ctx, wait)
+		if err != nil {
+			return answered{}, err
+		}
+		answer, fds, err := conn.Request(ctx, m)
+		refusal, refused := errors.AsType[*control.Error](err)
+		switch {
+		case refused && refusal.Code == control.CodeNotReady:
+		case wait && !refused && b.away(err):
+			continue // what was granted over the connection and did not arrive is free again
+		default:
+			return answered{answer, fds, conn}, b.errorOf(err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return answered{}, ctx.Err()
 		case <-time.After(5 * time.Millisecond): // creating takes a millisecond per 4 MiB
 		}
 	}
@@ -72,29 +108,31 @@ func (b *broker) request(ctx context.Context, m control.Message) (control.Messag
 
 // ask makes a request that is answered without descriptors.
 func ask[A control.Message](ctx context.Context, b *broker, m control.Message) (A, error) {
-	answer, fds, err := b.request(ctx, m)
-	uds.CloseFDs(fds)
-	a, ok := answer.(A)
+	answer, err := b.request(ctx, m, false)
+	uds.CloseFDs(answer.fds)
+	a, ok := answer.message.(A)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.Type())
+		err = fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.message.Type())
 	}
 	return a, err
 }
 
-func (b *broker) attach(ctx context.Context, m control.Message, access shmring.Access) (attachment, error) {
-	answer, fds, err := b.request(ctx, m)
+func (b *broker) attach(ctx context.Context, m control.Message, access shmring.Access, o attachOptions) (attachment, error) {
+	answer, err := b.request(ctx, m, o.wait)
 	if err != nil {
 		return attachment{}, err
 	}
-	a, ok := answer.(*control.Attached)
+	fds := answer.fds
+	a, ok := answer.message.(*control.Attached)
 	if !ok || len(fds) < 5 {
 		uds.CloseFDs(fds)
-		return attachment{}, fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.Type())
+		return attachment{}, fmt.Errorf("%w: the broker answered %s with %s", ErrVersion, m.Type(), answer.message.Type())
 	}
 	att := attachment{grant: shmring.Grant{Slot: int(a.Slot), Lock: -1}}
 	if len(fds) > 5 {
 		att.grant.Lock = fds[5]
-		att.slot.give = func() { b.giveBack(a) }
+		t := &tenant{b: b, on: answer.conn, slot: control.Register{Topic: a.Topic, Nonce: a.Nonce, Role: a.Role, Slot: a.Slot}}
+		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a) }}
 	}
 	files := shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}
 	att.ring, err = b.ring(ringKey{a.Topic, access}, files)
@@ -118,11 +156,30 @@ func (b *broker) ring(key ringKey, files shmring.Files) (*shmring.Ring, error) {
 	if err := unix.Fstat(files.Ring, &st); err != nil {
 		return nil, err
 	}
-	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (*shmring.Ring, error) {
+	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (*shmring.Ring, int, error) {
+		lock, err := lockToRepair(files.LocksP)
+		if err != nil {
+			return nil, -1, err
+		}
 		taken := files
 		files = shmring.Files{Ring: -1, Cursors: -1, Control: -1, LocksP: -1, LocksC: -1}
-		return shmring.Attach(taken, key.access)
+		ring, err := shmring.Attach(taken, key.access)
+		if err != nil && lock >= 0 {
+			unix.Close(lock)
+		}
+		return ring, lock, err
 	})
+}
+
+// lockToRepair returns another descriptor of the lock file, or -1 if it came without the right to set locks.
+func lockToRepair(fd int) (int, error) {
+	mode, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil || mode&unix.O_ACCMODE != unix.O_RDWR {
+		return -1, os.NewSyscallError("fcntl(F_GETFL)", err)
+	}
+	// Lest a repair of a handle in another goroutine be taken for this one's, the slot's own descriptor is not used.
+	lock, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	return lock, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
 }
 
 // giveBack tells the broker that a slot is free, so that its list of clients is right. It waits for the answer, for a later
@@ -142,18 +199,18 @@ func (b *broker) giveBack(a *control.Attached) {
 	}
 }
 
-func (b *broker) producer(ctx context.Context, name string) (attachment, error) {
-	return b.attach(ctx, &control.AttachProducer{Topic: name}, shmring.Produce)
+func (b *broker) producer(ctx context.Context, name string, o attachOptions) (attachment, error) {
+	return b.attach(ctx, &control.AttachProducer{Topic: name}, shmring.Produce, o)
 }
 
 func (b *broker) consumer(ctx context.Context, name string, o subscribeOptions) (attachment, error) {
 	return b.attach(ctx, &control.AttachConsumer{
 		Topic: name, Slow: control.Slow(o.slow), Credit: o.credit, PatienceNs: uint64(o.patience),
-	}, shmring.Consume)
+	}, shmring.Consume, o.attachOptions)
 }
 
 func (b *broker) inspector(ctx context.Context, name string) (attachment, error) {
-	return b.attach(ctx, &control.AttachInspect{Topic: name}, shmring.Inspect)
+	return b.attach(ctx, &control.AttachInspect{Topic: name}, shmring.Inspect, attachOptions{})
 }
 
 func (b *broker) create(ctx context.Context, c topic.Config) error {
@@ -216,4 +273,10 @@ func (b *broker) clients(ctx context.Context) ([]Client, error) {
 	}
 }
 
-func (b *broker) close() error { return errors.Join(b.conn.Close(), b.rings.close()) }
+func (b *broker) dir() string { return b.current().Welcome().Dir }
+
+func (b *broker) close() error {
+	b.end()
+	b.keeper.Wait()
+	return errors.Join(b.current().Close(), b.rings.close())
+}

@@ -17,6 +17,9 @@ import (
 // there, belong to this user (root may use anybody's), and be writable by nobody else. Topics are attached to as the owner of
 // their files, whatever their lists of rights say. While a live broker holds the directory, creating and deleting topics is
 // its own and returns [ErrInUse]; all else works beside it.
+//
+// From its first handle on, the connection repairs every 250 ms the topics that it has attached to: it closes what processes leave
+// behind that die ([Conn.Close] ends that).
 func OpenDir(dir string, o Options) (*Conn, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
@@ -50,7 +53,10 @@ func (d *directory) ring(name string, access shmring.Access) (*shmring.Ring, err
 	if err != nil {
 		return nil, err
 	}
-	return d.rings.get(ringKey{name, access}, file, func() (*shmring.Ring, error) { return shmring.Open(path, access) })
+	return d.rings.get(ringKey{name, access}, file, func() (*shmring.Ring, int, error) {
+		ring, err := shmring.Open(path, access)
+		return ring, -1, err
+	})
 }
 
 // fileID names a file as long as it is there.
@@ -84,10 +90,13 @@ func (d *directory) attach(name string, access shmring.Access, grant func(*shmri
 	}
 	a.grant, err = grant(owner, a.config)
 	a.slot.give = d.rings.sweep
+	if err == nil {
+		d.rings.keepRepaired()
+	}
 	return a, err
 }
 
-func (d *directory) producer(_ context.Context, name string) (attachment, error) {
+func (d *directory) producer(_ context.Context, name string, _ attachOptions) (attachment, error) {
 	return d.attach(name, shmring.Produce, func(r *shmring.Ring, _ topic.Config) (shmring.Grant, error) {
 		return r.GrantProducer(uint32(os.Geteuid()))
 	})
@@ -172,6 +181,8 @@ func (d *directory) remove(_ context.Context, name string) error {
 	}
 	return errors.Join(os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)), os.RemoveAll(gone))
 }
+
+func (d *directory) dir() string { return d.path }
 
 func (d *directory) close() error { return d.rings.close() }
 

@@ -11,7 +11,7 @@
 //
 // A topic is a ring in shared memory that publishers and subscriptions map. Messages go from process to process without
 // anybody between: the broker makes topics and hands them out, and while it is dead, restarting or being replaced, everything
-// that is attached goes on.
+// that is attached goes on, and connections find the next broker by themselves.
 //
 //   - A topic is one order: every subscription sees the same messages in the same sequence, whoever published them.
 //   - A publisher that has no room gets [ErrBackPressure]; nothing is overwritten that a reliable subscription has not
@@ -25,5 +25,5 @@
 // copied once. Handles are for one goroutine each; [Conn] is for all.
 //
 // Read in this order: conn.go, publisher.go, claim.go, subscription.go, iter.go, options.go; then dial.go and dir.go for who
-// hands topics out.
+// hands topics out, and reconnect.go for when the broker goes away.
 package bus

@@ -50,6 +50,8 @@ func defaultSocket() string {
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
+	attachOptions
+
 	start    Start
 	slow     shmring.Slow // 0: the topic's
 	credit   uint64       // 0: the topic's

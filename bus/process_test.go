@@ -50,6 +50,23 @@ func TestChild(t *testing.T) {
 			}
 			fmt.Println("published", next)
 		}
+	case "claimer", "claimer-dir": // claims and never commits
+		var c *bus.Conn
+		var err error
+		if role == "claimer" {
+			c, err = bus.Dial(t.Context(), bus.Options{Name: "child", Socket: filepath.Join(socket, "socket")})
+		} else {
+			c, err = bus.OpenDir(filepath.Join(socket, "bus"), bus.Options{Name: "child"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := publisher(t, c, "t").Claim(1000); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("claimed")
+		io.Copy(io.Discard, os.Stdin)
 	default:
 		t.Fatalf("no role %q", role)
 	}
@@ -202,7 +219,7 @@ func TestKilledProcesses(t *testing.T) {
 		for _, p := range info.Producers {
 			alive[p.Alive]++
 		}
-		if alive[true] != 1 || alive[false] != 1 {
+		if alive[true] != 1 || alive[false] > 1 { // this process's connection may have freed the dead one's slot by now
 			t.Errorf("%+v", info.Producers)
 		}
 	})

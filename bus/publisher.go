@@ -24,16 +24,20 @@ type Publisher struct {
 	id     string
 }
 
-// Publisher opens a publisher of a topic. It blocks while the broker answers, until ctx of [Conn.PublisherContext] ends
-// or for as long as the broker takes; without a broker it opens the topic's files. Errors: [ErrNoTopic], [ErrInUse],
-// [ErrLimit], [ErrPermission], [ErrClosed], [ErrNoBroker].
+// Publisher opens a publisher of a topic. It blocks while the broker answers; while the broker is away it fails at once
+// ([ErrNoBroker]). A connection of [OpenDir] opens the topic's files. Errors: [ErrNoTopic], [ErrInUse], [ErrLimit],
+// [ErrPermission], [ErrClosed], ErrNoBroker.
 func (c *Conn) Publisher(topic string) (*Publisher, error) {
-	return c.PublisherContext(context.Background(), topic)
+	return c.openPublisher(context.Background(), topic, attachOptions{})
 }
 
-// PublisherContext is Publisher that also ends with ctx.
+// PublisherContext is Publisher that ends with ctx, and until then waits for a broker that is away.
 func (c *Conn) PublisherContext(ctx context.Context, topic string) (*Publisher, error) {
-	a, err := c.attachProducer(ctx, topic)
+	return c.openPublisher(ctx, topic, attachOptions{wait: true})
+}
+
+func (c *Conn) openPublisher(ctx context.Context, topic string, o attachOptions) (*Publisher, error) {
+	a, err := c.attachProducer(ctx, topic, o)
 	if err != nil {
 		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
 	}
@@ -42,6 +46,7 @@ func (c *Conn) PublisherContext(ctx context.Context, topic string) (*Publisher, 
 		a.slot.released() // the ring has taken the grant over
 		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
 	}
+	a.slot.taken(ring.Tenancy(), weakly(ring))
 	return &Publisher{ring: ring, rules: newRules(a.config), idle: &Backoff{}, slot: a.slot, id: ring.ID()}, nil
 }
 
@@ -137,8 +142,9 @@ func (p *Publisher) Stats() (PublisherStats, error) {
 }
 
 // Close aborts a forgotten claim and gives the slot back. It may be called more than once. It waits for the broker to take note,
-// at most a second.
+// at most two seconds.
 func (p *Publisher) Close() error {
+	p.slot.leaving()
 	err := p.ring.Close()
 	p.slot.released()
 	return err

@@ -27,12 +27,16 @@ type Subscription struct {
 // Subscribe opens a subscription of a topic. It blocks as [Conn.Publisher] does. Errors: [ErrNoTopic], [ErrInUse],
 // [ErrLimit], [ErrPermission], [ErrPosition], [ErrClosed], [ErrNoBroker].
 func (c *Conn) Subscribe(topic string, options ...SubscribeOption) (*Subscription, error) {
-	return c.SubscribeContext(context.Background(), topic, options...)
+	return c.openSubscription(context.Background(), topic, attachOptions{}, options)
 }
 
-// SubscribeContext is Subscribe that also ends with ctx.
+// SubscribeContext is Subscribe that ends with ctx, and until then waits for a broker that is away.
 func (c *Conn) SubscribeContext(ctx context.Context, topic string, options ...SubscribeOption) (*Subscription, error) {
-	o := subscribeOptions{idle: &Backoff{}}
+	return c.openSubscription(ctx, topic, attachOptions{wait: true}, options)
+}
+
+func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOptions, options []SubscribeOption) (*Subscription, error) {
+	o := subscribeOptions{attachOptions: how, idle: &Backoff{}}
 	for _, option := range options {
 		option(&o)
 	}
@@ -45,6 +49,7 @@ func (c *Conn) SubscribeContext(ctx context.Context, topic string, options ...Su
 		a.slot.released() // the ring has taken the grant over
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
 	}
+	a.slot.taken(ring.Tenancy(), weakly(ring))
 	return &Subscription{ring: ring, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
 }
 
@@ -174,8 +179,9 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 }
 
 // Close gives the slot back; what was not handled stays unread. It may be called more than once. Bytes that were lent must
-// not be touched afterwards. It waits for the broker to take note, at most a second.
+// not be touched afterwards. It waits for the broker to take note, at most two seconds.
 func (s *Subscription) Close() error {
+	s.slot.leaving()
 	err := s.ring.Close()
 	s.slot.released()
 	return err
