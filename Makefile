@@ -15,6 +15,9 @@ FUZZBUDGET  ?= 0
 STAGES      ?= build check test stepped race test-arm64 fuzz demo
 BENCH       ?= .
 COUNT       ?= 1
+# How long the storm lasts, and the seed that decides whom it kills (empty: another one each time).
+DURATION    ?= 60s
+SEED        ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -82,8 +85,12 @@ stepped: ## the ring's code in every order of its steps, with kills (FULL=1: one
 stress: ## the stress tests: many producers and consumers, every message accounted for
 	$(GO) test -count=1 -timeout 20m -run '^TestStress' $(LOADED)
 
+.PHONY: storm
+storm: ## kills and stops at random under full load for DURATION (60s), every message accounted for (SEED=N: its decisions)
+	MYC_STORM_DURATION=$(DURATION) MYC_STORM_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./internal/storm
+
 .PHONY: soak
-soak: ## the stress tests at full length: 10 million messages through each kind
+soak: storm ## the storm, then the stress tests at full length: 10 million messages through each kind
 	MYC_SOAK=1 $(GO) test -count=1 -timeout 120m -v -run '^Test(Stress|Soak)' $(LOADED)
 
 .PHONY: bench
