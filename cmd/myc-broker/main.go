@@ -40,7 +40,10 @@ func newCommand() *cobra.Command {
 		Long: `The daemon of a bus: makes topics, hands out their files and slots, and cleans up.
 
 It never touches a message: while it is dead or being replaced, attached producers and consumers go on. It prints one
-line "ready SOCKET" when clients can connect. SIGTERM and Ctrl-C end it; the topics stay for the next broker.`,
+line "ready SOCKET" when clients can connect. SIGTERM and Ctrl-C end it; the topics stay for the next broker.
+
+To replace it by a newer one, end it and start the other with the same socket and directory: clients find it by
+themselves and tell it what they use, and messages flow meanwhile. The newer one refuses to start before the older has ended.`,
 		Example: examples,
 		Args:    cobra.NoArgs,
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-broker": main, "topics": topics, "hold": hold, "signal": send})
+	script.Main(m, map[string]func(){"myc-broker": main, "topics": topics, "hold": hold, "signal": send, "publish": publish, "follow": follow})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
