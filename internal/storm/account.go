@@ -43,7 +43,8 @@ type saw struct {
 	name    string
 	place   place
 	summary *summary
-	cells   []cell
+	file    string // of its cells
+	cells   []cell // the witness's; the others' are read one after the other
 }
 
 // gather reads the evidence on a topic.
@@ -64,15 +65,15 @@ func (c *conductor) gather(topic string) (*account, error) {
 			}
 			a.producers = append(a.producers, &sent{p.name, p.number, p.killed, l})
 		default:
-			s := &saw{name: p.name, place: p.place}
+			s := &saw{name: p.name, place: p.place, file: c.cells(p.name)}
 			if s.summary, err = readSummary(c.summary(p.name)); err != nil {
-				return nil, err
-			}
-			if s.cells, err = readCells(c.cells(p.name)); err != nil {
 				return nil, err
 			}
 			if p.place.witness && a.witness == nil {
 				a.witness = s
+				if s.cells, err = readCells(s.file); err != nil {
+					return nil, err
+				}
 			} else {
 				a.others = append(a.others, s)
 			}
@@ -159,7 +160,11 @@ func (a *account) readers() error {
 func (a *account) compareCells(s *saw) error {
 	all := a.witness.cells
 	last := uint64(0)
-	for _, got := range s.cells {
+	cells, err := readCells(s.file)
+	if err != nil {
+		return err
+	}
+	for _, got := range cells {
 		i := got.index - a.capacity/cellSize
 		if i >= uint64(len(all)) || got.index <= last {
 			return fmt.Errorf("%s saw cell %d after cell %d, of %d", s.name, got.index, last, len(all))

@@ -59,9 +59,8 @@ func (h *history) account(t *testing.T) (*account, error) {
 		role  role
 		start uint64
 	}{{"witness", reader, first}, {"late", late, h.late}, {"killed", copier, first + 2*cellSize}} {
-		s := &saw{name: r.name, place: place{role: r.role}}
-		path := filepath.Join(dir, r.name)
-		cells, err := createTally(path)
+		s := &saw{name: r.name, place: place{role: r.role}, file: filepath.Join(dir, r.name)}
+		cells, err := createTally(s.file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,16 +86,16 @@ func (h *history) account(t *testing.T) (*account, error) {
 		}
 		seq.End = end
 		if h.cellsOf != nil {
-			h.cellsOf(path)
-		}
-		if s.cells, err = readCells(path); err != nil {
-			return a, err
+			h.cellsOf(s.file)
 		}
 		if !h.noSummary[r.name] {
 			s.summary = &seq.summary
 		}
 		if a.witness == nil {
 			a.witness = s
+			if s.cells, err = readCells(s.file); err != nil {
+				return a, err
+			}
 		} else {
 			a.others = append(a.others, s)
 		}

@@ -83,6 +83,8 @@ func attach[H any](ctx context.Context, p part, open func(*bus.Conn) (H, error))
 				return handle, conn, nil
 			}
 			conn.Close()
+		} else if ctx.Err() != nil {
+			return handle, nil, ctx.Err() // told to end while nobody answered
 		}
 		later := errors.Is(err, bus.ErrNoBroker) || errors.Is(err, bus.ErrInUse) || errors.Is(err, bus.ErrLimit)
 		if !later || ctx.Err() != nil {

@@ -35,6 +35,8 @@ type process struct {
 	killed bool
 	holds  []string // what it held when it was stopped, nil while it runs
 
+	stopped time.Time // when it was stopped in an open claim, else zero
+
 	finished bool // it was told to end, and has
 }
 
@@ -98,19 +100,39 @@ func (c *conductor) kill(p *process) error {
 	if err := p.ended(); err != nil {
 		return err
 	}
-	n := c.report.count(p.place.role)
-	n.Killed++
-	if p.holds != nil {
-		n.KilledStopped++
+	if p.place.role == lossy {
+		if err := c.noteLaps(p); err != nil {
+			return err
+		}
 	}
-	p.killed = true
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", p.name, err)
 	}
 	if err := c.wait(p); err != nil {
 		return err
 	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		return p.ended() // it was faster, and has something to say
+	}
+	p.killed = true
+	n := c.report.count(p.place.role)
+	n.Killed++
+	if p.holds != nil {
+		n.KilledStopped++
+	}
 	return c.lookAtDead(p)
+}
+
+// noteLaps counts what a lossy reader that is about to be killed has missed.
+func (c *conductor) noteLaps(p *process) error {
+	info, err := c.rings[p.place.topic].Inspect()
+	for _, s := range info.Consumers {
+		if s.Name == p.name {
+			c.report.Topics[p.place.topic].Laps += s.Laps
+			c.report.Topics[p.place.topic].MissedBytes += s.MissedBytes
+		}
+	}
+	return err
 }
 
 // lookAtDead counts what a dead producer left, unless somebody was faster to put it right.
@@ -139,7 +161,7 @@ func (c *conductor) stop(p *process) error {
 		return err
 	}
 	c.report.count(p.place.role).Stopped++
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
 	// The kernel tells a parent when the last thread has stopped (waitid(2)); WNOWAIT leaves its end for Wait to find.
@@ -148,14 +170,19 @@ func (c *conductor) stop(p *process) error {
 		if err == nil {
 			break
 		}
+		if errors.Is(err, unix.ECHILD) { // it has ended, and Wait knows already
+			<-p.done
+			return p.ended()
+		}
 		if !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("waitid", err)
 		}
 	}
 	holds, claim, err := c.holdings(p)
-	p.holds = holds
+	p.holds, p.stopped = holds, time.Time{}
 	if claim {
 		c.report.StoppedInClaim++
+		p.stopped = time.Now()
 	}
 	return err
 }
@@ -173,6 +200,9 @@ func (c *conductor) cont(p *process) error {
 		return fmt.Errorf("%s held [%s] when it was stopped, and holds [%s] before it goes on: it was treated as dead", p.name, before, after)
 	}
 	p.holds = nil
+	if !p.stopped.IsZero() {
+		c.report.LongestInClaim = max(c.report.LongestInClaim, time.Since(p.stopped))
+	}
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		return fmt.Errorf("continue %s: %w", p.name, err)
 	}
@@ -293,8 +323,12 @@ func (c *conductor) state() string {
 // killAll ends what still runs. It waits for each: nothing is left when it returns.
 func (c *conductor) killAll() {
 	for _, p := range c.all {
-		p.killed = true
-		p.cmd.Process.Kill() // one that has ended is no matter
+		select {
+		case <-p.done:
+		default:
+			p.killed = true
+			p.cmd.Process.Kill() // it may have ended just now
+		}
 	}
 	for _, p := range c.all {
 		<-p.done

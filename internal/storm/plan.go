@@ -51,6 +51,16 @@ func newPlan(seed uint64, cast []place) *plan {
 	return p
 }
 
+// serves reports whether a broker runs until the next decision.
+func (p *plan) serves() bool {
+	for i, place := range p.cast {
+		if place.role == brokerRole && p.condition[i] == running {
+			return true
+		}
+	}
+	return false
+}
+
 // mostStopped bounds how many are stopped at once: a storm in which nobody moves shows nothing.
 const mostStopped = 3
 

@@ -16,7 +16,9 @@ type Report struct {
 	// not wholly stamped: as far as the conductor saw it before somebody had put it right.
 	DiedInClaim, Padded int
 	// StoppedInClaim counts stops of producers with an open claim: everybody waits for them, and nobody takes it away.
+	// LongestInClaim is the longest of them that ended with SIGCONT.
 	StoppedInClaim int
+	LongestInClaim time.Duration
 	Topics         map[string]*TopicReport
 	Fault          error // nil: every message is accounted for
 }
@@ -27,6 +29,7 @@ type Count struct{ Started, Killed, KilledStopped, Stopped int }
 // TopicReport is the account of a topic.
 type TopicReport struct {
 	Bytes, Rounds uint64 // of the ring, padding included; rounds of the whole ring
+	Unserved      uint64 // bytes of them while no broker ran
 	Senders       int    // producers, one after the other or at once
 	Certain       uint64 // messages that were committed for certain
 	Possible      uint64 // messages more that killed producers may have committed
@@ -34,7 +37,7 @@ type TopicReport struct {
 	Readers       int    // readers, killed ones included
 	Lived         int    // readers that lived to the end
 	Cells         int    // parts of the ring in which a reader was compared with the witness
-	Laps          uint64 // of lossy readers that lived
+	Laps          uint64 // of lossy readers
 	MissedBytes   uint64 // by them, as they were told
 }
 
@@ -50,16 +53,17 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "  %-16s%8d%8d%18d%8d\n", role(i), c.Started, c.Killed, c.KilledStopped, c.Stopped)
 		kills += c.Killed
 	}
-	fmt.Fprintf(&b, "  producers killed around an open claim: %d seen, of which %d padded; stopped in an open claim: %d\n",
-		r.DiedInClaim, r.Padded, r.StoppedInClaim)
+	fmt.Fprintf(&b, "  producers killed around an open claim: %d seen, of which %d padded; stopped in an open claim: %d, the longest for %v\n",
+		r.DiedInClaim, r.Padded, r.StoppedInClaim, r.LongestInClaim.Round(time.Millisecond))
 	for _, t := range topics() {
 		s := r.Topics[t.Name]
 		if s == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "  topic %s (%v): %d producers sent %d messages for certain, %d more possibly; %d delivered; %d MB, %d rounds\n",
-			t.Name, t.Kind, s.Senders, s.Certain, s.Possible, s.Delivered, s.Bytes/1e6, s.Rounds)
-		fmt.Fprintf(&b, "    %d readers, %d lived to the end; %d cells compared; lossy ones that lived were told of %d laps, %d bytes\n",
+		fmt.Fprintf(&b, "  topic %s (%v): %d producers sent %d messages for certain, %d more possibly; %d delivered\n",
+			t.Name, t.Kind, s.Senders, s.Certain, s.Possible, s.Delivered)
+		fmt.Fprintf(&b, "    %d MB, %d rounds of the ring; %d MB of it while no broker ran\n", s.Bytes/1e6, s.Rounds, s.Unserved/1e6)
+		fmt.Fprintf(&b, "    %d readers, %d lived to the end; %d cells compared; lossy ones were told of %d laps, %d bytes\n",
 			s.Readers, s.Lived, s.Cells, s.Laps, s.MissedBytes)
 	}
 	if r.Fault != nil {
