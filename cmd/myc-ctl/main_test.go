@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-ctl": main, "broker": brokerMain, "attached": attachedMain})
+	script.Main(m, map[string]func(){"myc-ctl": main, "broker": brokerMain, "attached": attachedMain, "claim": claimMain})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
@@ -52,4 +52,28 @@ func attachedMain() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// claimMain claims room in a topic of the bus in a directory, makes a file, and never commits: `claim DIR TOPIC FILE`.
+func claimMain() {
+	c, err := bus.OpenDir(os.Args[1], bus.Options{Name: "claimer"})
+	var pub *bus.Publisher
+	if err == nil {
+		pub, err = c.Publisher(os.Args[2])
+	}
+	if err == nil {
+		_, err = pub.Claim(100)
+	}
+	if err == nil {
+		err = os.WriteFile(os.Args[3], nil, 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	<-ctx.Done()
+	pub.Close()
+	c.Close()
 }
