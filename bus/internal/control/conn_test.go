@@ -228,9 +228,10 @@ func TestRegisterTakesItsDescriptorAlong(t *testing.T) {
 		}
 	}
 	answered := make(chan error, 1)
-	want := &Register{Topic: "x", Nonce: 3, Role: RoleConsumer, Slot: 1, Generation: 2}
+	want := Register{Topic: "x", Nonce: 3, Role: RoleConsumer, Slot: 1, Generation: 2}
+	fd, sent := int(null.Fd()), want
 	go func() {
-		_, _, err := c.Request(watchdog(t), want, int(null.Fd()))
+		_, _, err := c.Request(watchdog(t), &sent, fd)
 		answered <- err
 	}()
 	b, fds, err := s.RecvContext(watchdog(t), make([]byte, MaxMessage))
@@ -239,7 +240,7 @@ func TestRegisterTakesItsDescriptorAlong(t *testing.T) {
 		t.Fatalf("%d descriptors came, %v", len(fds), err)
 	}
 	id, m, err := Decode(b)
-	if err != nil || !reflect.DeepEqual(m, want) {
+	if err != nil || !reflect.DeepEqual(m, &want) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	s.say(id, &OK{})
