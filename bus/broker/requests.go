@@ -11,11 +11,14 @@ import (
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/uds"
 )
 
-// handle answers one request. An error ends the connection; a refusal does not.
+// handle answers one request, and closes the descriptors that came with it before it does: a client that has its answer knows that no
+// copy of its lock is left here. An error ends the connection; a refusal does not.
 func (s *session) handle(id uint64, m control.Message, with []int) error {
 	answer, fds, err := s.answer(m, with)
+	uds.CloseFDs(with)
 	if err != nil {
 		if refused := refusal(err); refused.Code == control.CodeProtocol {
 			return refused

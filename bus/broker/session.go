@@ -80,9 +80,7 @@ func (s *session) talk(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = s.handle(id, m, fds)
-		uds.CloseFDs(fds)
-		if err != nil {
+		if err := s.handle(id, m, fds); err != nil {
 			return err
 		}
 	}

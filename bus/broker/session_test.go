@@ -330,8 +330,8 @@ func TestSlotsCountUntilTheirLockFalls(t *testing.T) {
 	eventually(t, "the session has ended", func() bool { return len(two.clients()) == 1 })
 	two.refused(&control.AttachProducer{Topic: "a"}, control.CodeLimit)
 	second.close()
-	fourth := two.attach(&control.AttachProducer{Topic: "a"})
+	fourth := two.attachOnceThereIsRoom(&control.AttachProducer{Topic: "a"})
 	// Who gives a slot back without a word is found out when it matters.
 	fourth.close()
-	two.attach(&control.AttachConsumer{Topic: "a"})
+	two.attachOnceThereIsRoom(&control.AttachConsumer{Topic: "a"})
 }
