@@ -18,6 +18,8 @@ COUNT       ?= 1
 # How long the storm lasts, and the seed that decides whom it kills (empty: another one each time).
 DURATION    ?= 60s
 SEED        ?=
+# Of make crash: which operations alone (a regular expression; spaces are underscores).
+OPERATION   ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -80,6 +82,11 @@ stepped: ## the ring's code in every order of its steps, with kills (FULL=1: one
 	@cd shmring && for shard in 0 1; do MYC_SHARD=$$shard/2 ../bin/stepped.test -test.v -test.timeout 60m -test.run '^TestStepped$$' & pids+=" $$!"; done; \
 		for pid in $$pids; do wait $$pid || exit 1; done
 	@if [ -n "$(FAULTS)" ]; then $(GO) test -tags stepped -count=1 -timeout 60m -v -run TestSteppedFindsSeededFaults ./shmring; fi
+
+.PHONY: crash
+crash: ## processes killed at every instruction of what they do to a topic, and seeded faults are found (OPERATION=REGEXP; hours in all)
+	MYC_CRASH=full $(GO) test -count=1 -timeout 0 -v -run '^TestCrash$$/^operations$$/$(OPERATION)' ./shmring
+	@if [ -z "$(OPERATION)" ]; then MYC_CRASH=full $(GO) test -count=1 -timeout 30m -v -run '^TestCrashFindsSeededFaults$$' ./shmring; fi
 
 .PHONY: stress
 stress: ## the stress tests: many producers and consumers, every message accounted for

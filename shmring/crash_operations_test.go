@@ -123,7 +123,7 @@ var crashOperations = []crashOperation{
 		do: (*crashChild).leave},
 
 	{name: "repair a claim across a segment's end", kinds: manyOnly,
-		ready: func(c *crashChild) error { return errors.Join(c.to(96), c.loseClaim(2), c.to(4096)) },
+		ready: func(c *crashChild) error { return errors.Join(c.to(96), c.loseClaim(), c.to(4096)) },
 		do:    repairing(1)},
 	{name: "repair half a batch", kinds: manyOnly,
 		ready: func(c *crashChild) error { return errors.Join(c.to(4096), c.loseBatch()) },
@@ -149,11 +149,6 @@ var crashOperations = []crashOperation{
 	{name: "repair a reader", kinds: manyOnly,
 		ready: func(c *crashChild) error { return errors.Join(c.to(4096), c.loseReader()) },
 		do:    repairing(1)},
-	{name: "repair two claims and a reader", kinds: manyOnly,
-		ready: func(c *crashChild) error {
-			return errors.Join(c.to(96), c.loseClaim(1), c.loseBatch(), c.loseReader())
-		},
-		do: repairing(3)},
 }
 
 // staging makes a producer whose next claim finds rest bytes of its segment left, and messages of these lengths for it.
@@ -260,8 +255,8 @@ func (c *crashChild) expire() error {
 	return nil
 }
 
-// loseClaim leaves a dead producer's claim, with a whole message in it, and then publishes behind it.
-func (c *crashChild) loseClaim(behind int) error {
+// loseClaim leaves a dead producer's claim, with a whole message in it, and publishes one behind it.
+func (c *crashChild) loseClaim() error {
 	p, err := c.victim()
 	if err != nil {
 		return err
@@ -272,12 +267,7 @@ func (c *crashChild) loseClaim(behind int) error {
 	}
 	copy(m.Bytes(), c.ghost)
 	bury(p.lease)
-	for range behind {
-		if err := c.publish(40); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.publish(40)
 }
 
 // loseBatch leaves a batch of three of which one message was committed.

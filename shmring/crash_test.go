@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 const (
-	envCrash       = "MYC_CRASH"        // "full": every instruction
+	envCrash       = "MYC_CRASH"        // how many instructions of each operation, or "full": every one
 	envCrashOffset = "MYC_CRASH_OFFSET" // of the samples; default the day
 	envCrashAt     = "MYC_CRASH_AT"     // this instruction alone
 )
@@ -30,19 +33,25 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	instructions, kills := 0, 0
-	for _, op := range crashOperations {
-		for _, kind := range op.kinds {
-			t.Run(fmt.Sprintf("%s/kind=%s", op.name, kind), func(t *testing.T) {
-				r := &crashRun{op: op, kind: kind, bus: busDir(t), stderr: filepath.Join(t.TempDir(), "stderr")}
-				r.run(t, plan)
-				instructions += r.instructions
-				kills += r.kills
-			})
+	var all crashTotal
+	t.Run("operations", func(t *testing.T) {
+		for _, op := range crashOperations {
+			for _, kind := range op.kinds {
+				t.Run(fmt.Sprintf("%s/kind=%s", op.name, kind), func(t *testing.T) {
+					if plan.samples == 0 {
+						t.Parallel() // as many at once as there are CPUs
+					}
+					r := &crashRun{op: op, kind: kind, bus: busDir(t), stderr: filepath.Join(t.TempDir(), "stderr")}
+					r.run(t, plan, &all)
+				})
+			}
 		}
-	}
-	t.Logf("%d instructions in all, %d kills, offset %d", instructions, kills, plan.offset)
+	})
+	t.Logf("%d instructions in all, %d kills, offset %d", all.instructions.Load(), all.kills.Load(), plan.offset)
 }
+
+// crashTotal sums up, over runs at once.
+type crashTotal struct{ runs, instructions, kills atomic.Int64 }
 
 // crashPlan says which instructions are tried.
 type crashPlan struct {
@@ -52,14 +61,16 @@ type crashPlan struct {
 }
 
 func newCrashPlan() (p crashPlan, err error) {
-	p = crashPlan{samples: 10, offset: int(time.Now().Unix() / (24 * 60 * 60)), only: -1}
+	p = crashPlan{samples: 8, offset: int(time.Now().Unix() / (24 * 60 * 60)), only: -1}
 	if testing.Short() {
 		p.samples = 3
 	}
-	if os.Getenv(envCrash) == "full" {
+	if s := os.Getenv(envCrash); s == "full" {
 		p.samples = 0
+	} else if s != "" {
+		p.samples, err = strconv.Atoi(s)
 	}
-	if s := os.Getenv(envCrashOffset); s != "" {
+	if s := os.Getenv(envCrashOffset); s != "" && err == nil {
 		p.offset, err = strconv.Atoi(s)
 	}
 	if s := os.Getenv(envCrashAt); s != "" && err == nil {
@@ -68,30 +79,36 @@ func newCrashPlan() (p crashPlan, err error) {
 	return p, err
 }
 
-// at returns the first instruction to try and the distance to the next ones.
-func (p crashPlan) at(instructions int) (first, stride int) {
-	if p.only >= 0 {
-		return p.only, 1 << 30
+// at returns the k-th instruction to be tried of an operation of so many, from 0 to all of them done; ok is false when there are
+// no more.
+func (p crashPlan) at(k, instructions int) (n int, ok bool) {
+	switch {
+	case p.only >= 0:
+		return p.only, k == 0
+	case p.samples == 0:
+		return k, k <= instructions
 	}
-	stride = 1
-	if p.samples > 0 {
-		stride = max(1, (instructions+p.samples)/p.samples)
-	}
-	return p.offset % stride, stride
+	points := instructions + 1
+	stride := max(1, points/p.samples)
+	return (p.offset + k*stride) % points, k < min(p.samples, points)
 }
+
+// crashSlice is for how long an operation is sampled on a machine that is slow.
+const crashSlice = 300 * time.Millisecond
 
 // crashRun tries one operation.
 type crashRun struct {
-	op           crashOperation
-	kind         Kind
-	bus, stderr  string
-	instructions int // between the marks
-	own          int // of them in the ring's packages
-	kills        int
+	op          crashOperation
+	kind        Kind
+	bus, stderr string
+	path        []uint64 // the address of each instruction between the marks, as counted
+	once        []int    // for each, the last one up to it that is executed only once
+	kills       int
+	strayed     int // kills that came off the counted path
 }
 
-func (r *crashRun) run(t *testing.T, plan crashPlan) {
-	if err := pinThread(); err != nil {
+func (r *crashRun) run(t *testing.T, plan crashPlan, all *crashTotal) {
+	if err := pinThread(os.Getpid() + int(all.runs.Add(1))); err != nil {
 		t.Fatal(err)
 	}
 	switch err := r.count(); {
@@ -100,17 +117,41 @@ func (r *crashRun) run(t *testing.T, plan crashPlan) {
 	case err != nil:
 		t.Fatalf("undisturbed: %v%s", err, r.said())
 	}
-	n, stride := plan.at(r.instructions)
-	for ended := false; !ended; n += stride {
-		var place string
-		var err error
-		if ended, place, err = r.trial(n); err != nil {
-			t.Fatalf("killed after %d of %d instructions, before %s: %v%s\nagain: %s=%d go test -run '^TestCrash$/^%s$/^kind=%s$' ./shmring",
-				n, r.instructions, place, err, r.said(), envCrashAt, n, strings.ReplaceAll(r.op.name, " ", "_"), r.kind)
+	all.instructions.Add(int64(len(r.path)))
+	began := time.Now()
+	for k := 0; ; k++ {
+		n, ok := plan.at(k, len(r.path))
+		if !ok || k > 0 && plan.samples > 0 && time.Since(began) > crashSlice {
+			break
+		}
+		if at, err := r.trial(n); err != nil {
+			t.Fatalf("killed after %d of %d instructions, before %s: %v%s\nagain: %s=%d go test -run '^TestCrash$/^operations$/^%s$/^kind=%s$' ./shmring",
+				n, len(r.path), describe(at), err, r.said(), envCrashAt, n, strings.ReplaceAll(regexp.QuoteMeta(r.op.name), " ", "_"), r.kind)
 		}
 		r.kills++
+		all.kills.Add(1)
 	}
-	t.Logf("%d instructions, %d of them the ring's own; %d kills, every one repaired and accounted for", r.instructions, r.own, r.kills)
+	own := 0
+	for _, pc := range r.path {
+		if f := runtime.FuncForPC(uintptr(pc)); f != nil && strings.Contains(f.Name(), "/shmring") {
+			own++
+		}
+	}
+	stray := ""
+	if r.strayed > 0 {
+		stray = fmt.Sprintf(" (%d of them elsewhere than counted)", r.strayed)
+	}
+	t.Logf("%d instructions, %d of them the ring's own; %d kills%s, every one repaired and accounted for", len(r.path), own, r.kills, stray)
+}
+
+// describe names an instruction's function and line.
+func describe(pc uint64) string {
+	f := runtime.FuncForPC(uintptr(pc))
+	if f == nil {
+		return fmt.Sprintf("%#x", pc)
+	}
+	file, line := f.FileLine(uintptr(pc))
+	return fmt.Sprintf("%s (%s:%d)", f.Name(), filepath.Base(file), line)
 }
 
 // begin makes a topic and a child that stands alone at the mark before its operation.
@@ -151,37 +192,66 @@ func (r *crashRun) count() error {
 	if err != nil {
 		return err
 	}
-	for ended := false; !ended; r.instructions++ {
-		function, _ := c.place()
-		if strings.Contains(function, "/shmring.") || strings.Contains(function, "/shmring/internal/shm.") {
-			r.own++
+	for ended := false; !ended; {
+		pc, err := c.next()
+		if err == nil {
+			r.path = append(r.path, pc)
+			ended, err = c.step()
 		}
-		if ended, err = c.step(); err != nil {
+		if err != nil {
 			return errors.Join(err, c.kill(), w.close())
 		}
 	}
+	r.findOnce()
 	if err = c.finish(); err == nil {
 		err = w.judge(true)
 	}
 	return errors.Join(err, w.close())
 }
 
-// trial kills the child after n instructions, or at the end of its operation if that comes earlier.
-func (r *crashRun) trial(n int) (ended bool, place string, err error) {
+// findOnce finds where a breakpoint shortens the way: at instructions of the program that are executed once on it.
+func (r *crashRun) findOnce() {
+	times := map[uint64]int{}
+	for _, pc := range r.path {
+		times[pc]++
+	}
+	last := 0
+	for i, pc := range r.path {
+		if times[pc] == 1 && runtime.FuncForPC(uintptr(pc)) != nil { // not in the kernel's vdso
+			last = i
+		}
+		r.once = append(r.once, last)
+	}
+}
+
+// trial kills the child after n instructions, or at the end of its operation if that comes earlier. It returns the address of
+// the instruction that was to come next.
+func (r *crashRun) trial(n int) (at uint64, err error) {
 	w, c, err := r.begin()
 	if err != nil {
-		return false, "its operation", err
+		return 0, err
 	}
-	for i := 0; i < n && !ended; i++ {
+	ended := false
+	i := r.once[min(n, len(r.once)-1)]
+	if i > 0 {
+		there, err := c.runTo(r.path[i])
+		if err != nil {
+			return r.path[i], errors.Join(err, c.kill(), w.close())
+		}
+		ended = !there
+	}
+	for ; i < n && !ended; i++ {
 		if ended, err = c.step(); err != nil {
-			return false, "it came there", errors.Join(err, c.kill(), w.close())
+			return 0, errors.Join(err, c.kill(), w.close())
 		}
 	}
-	function, line := c.place()
-	if err = c.kill(); err == nil {
-		err = w.judge(ended)
+	if at, err = c.next(); err == nil {
+		if ended != (n == len(r.path)) || !ended && at != r.path[n] {
+			r.strayed++
+		}
+		err = errors.Join(c.kill(), w.judge(ended))
 	}
-	return ended, fmt.Sprintf("%s (%s)", function, line), errors.Join(err, w.close())
+	return at, errors.Join(err, w.close())
 }
 
 // said returns what the last child wrote.

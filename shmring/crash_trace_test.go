@@ -61,19 +61,28 @@ func startTraced(env []string, stderr *os.File) (*tracee, error) {
 	return c, nil
 }
 
+// await waits for one of the tracing thread's own children and tracees, not those of other threads, to stop or to end. All of
+// a process's threads have to be waited for: the main thread's end is reported after those of the others.
+func await() (tid int, status unix.WaitStatus, err error) {
+	for {
+		tid, err = unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		if err != unix.EINTR {
+			return tid, status, os.NewSyscallError("wait4", err)
+		}
+	}
+}
+
 // wait waits for a thread to stop and returns the signal that it stopped for.
 func wait(tid int) (unix.Signal, error) {
-	var status unix.WaitStatus
 	for {
-		_, err := unix.Wait4(tid, &status, unix.WALL, nil)
-		switch {
-		case err == unix.EINTR:
+		switch got, status, err := await(); {
 		case err != nil:
-			return 0, os.NewSyscallError("wait4", err)
+			return 0, err
+		case status.Signaled() && status.Signal() == unix.SIGKILL:
+			return 0, errors.New("the child hung, and the watchdog killed it")
+		case got != tid:
 		case status.Stopped():
 			return status.StopSignal(), nil
-		case status.Signaled() && status.Signal() == unix.SIGKILL:
-			return 0, errors.New("the child was killed by the watchdog")
 		default:
 			return 0, fmt.Errorf("the child ended with status %#x", uint32(status))
 		}
@@ -173,18 +182,46 @@ func (c *tracee) step() (ended bool, err error) {
 	return false, nil
 }
 
-// place names the instruction that comes next. The child runs the same program at the same addresses.
-func (c *tracee) place() (function, line string) {
+// next returns the address of the main thread's next instruction. The child runs the same program as the parent, at the same
+// addresses.
+func (c *tracee) next() (uint64, error) {
 	var regs unix.PtraceRegs
 	if err := unix.PtraceGetRegs(c.pid, &regs); err != nil {
-		return "unknown", err.Error()
+		return 0, os.NewSyscallError("ptrace(PTRACE_GETREGS)", err)
 	}
-	f := runtime.FuncForPC(uintptr(regs.Rip))
-	if f == nil {
-		return "unknown", fmt.Sprintf("%#x", regs.Rip)
+	return regs.Rip, nil
+}
+
+// runTo lets the main thread run at full speed until its next instruction is the one at pc, by a breakpoint. It reports whether
+// it came there before its next mark.
+func (c *tracee) runTo(pc uint64) (there bool, err error) {
+	const int3 = 0xcc
+	var was [1]byte
+	if _, err := unix.PtracePeekText(c.pid, uintptr(pc), was[:]); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_PEEKTEXT)", err)
 	}
-	file, n := f.FileLine(uintptr(regs.Rip))
-	return f.Name(), fmt.Sprintf("%s:%d", filepath.Base(file), n)
+	if _, err := unix.PtracePokeText(c.pid, uintptr(pc), []byte{int3}); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_POKETEXT)", err)
+	}
+	if err := unix.PtraceCont(c.pid, 0); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_CONT)", err)
+	}
+	signal, err := wait(c.pid)
+	if err != nil {
+		return false, err
+	}
+	if _, err := unix.PtracePokeText(c.pid, uintptr(pc), was[:]); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_POKETEXT)", err)
+	}
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(c.pid, &regs); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_GETREGS)", err)
+	}
+	if signal != unix.SIGTRAP || regs.Rip != pc+1 {
+		return false, nil
+	}
+	regs.Rip = pc
+	return true, os.NewSyscallError("ptrace(PTRACE_SETREGS)", unix.PtraceSetRegs(c.pid, &regs))
 }
 
 // finish lets the child go on to its end and returns an error unless it found all well.
@@ -198,17 +235,18 @@ func (c *tracee) finish() error {
 	if err := unix.PtraceDetach(c.pid); err != nil {
 		return errors.Join(os.NewSyscallError("ptrace(PTRACE_DETACH)", err), c.kill())
 	}
-	var status unix.WaitStatus
+	defer c.gone()
 	for {
-		_, err := unix.Wait4(c.pid, &status, unix.WALL, nil)
-		if err == unix.EINTR {
-			continue
+		tid, status, err := await()
+		if err != nil {
+			return err
 		}
-		c.gone()
-		if err != nil || !status.Exited() || status.ExitStatus() != 0 {
-			return fmt.Errorf("the child ended with status %#x (%v)", uint32(status), err)
+		if tid == c.pid {
+			if !status.Exited() || status.ExitStatus() != 0 {
+				err = fmt.Errorf("the child ended with status %#x", uint32(status))
+			}
+			return err
 		}
-		return nil
 	}
 }
 
@@ -218,18 +256,14 @@ func (c *tracee) kill() error {
 	if err := unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
-	// The kernel reports the main thread's end after all others' ends were waited for.
-	for _, tid := range append(c.threads, c.pid) {
-		var status unix.WaitStatus
-		for {
-			_, err := unix.Wait4(tid, &status, unix.WALL, nil)
-			if err != unix.EINTR && (err != nil || !status.Stopped()) {
-				break
-			}
+	defer c.gone()
+	for { // ends: a killed thread ends, and does not stop again
+		if _, _, err := await(); errors.Is(err, unix.ECHILD) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 	}
-	c.gone()
-	return nil
 }
 
 func (c *tracee) gone() {
@@ -240,14 +274,16 @@ func (c *tracee) gone() {
 }
 
 // pinThread keeps the calling goroutine on one OS thread and that on one CPU, and with it the children it starts: stepping is
-// several times as fast when tracer and tracee take turns on one. The thread ends with the goroutine.
-func pinThread() error {
+// several times as fast when tracer and tracee take turns on one. The thread ends with the goroutine. Which CPU of those that
+// are allowed follows from nth.
+func pinThread(nth int) error {
 	runtime.LockOSThread()
 	var allowed, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
 		return os.NewSyscallError("sched_getaffinity", err)
 	}
-	for nth, cpu := os.Getpid()%allowed.Count(), 0; ; cpu++ {
+	nth %= allowed.Count()
+	for cpu := 0; ; cpu++ {
 		if !allowed.IsSet(cpu) {
 			continue
 		}
