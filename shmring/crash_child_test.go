@@ -79,7 +79,7 @@ func (c *crashChild) perform(op crashOperation) error {
 		return err
 	}
 	mark() // here the other threads are stopped
-	yieldIfAsked(3)
+	_ = yieldIfAsked(3)
 	mark()
 	err := op.do(c)
 	mark()
