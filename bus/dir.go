@@ -179,7 +179,10 @@ func (d *directory) remove(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)), os.RemoveAll(gone))
+	if err := os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)); err != nil {
+		return errors.Join(err, os.Remove(gone))
+	}
+	return errors.Join(shmring.RemoveDir(filepath.Join(gone, name)), os.Remove(gone))
 }
 
 func (d *directory) dir() string { return d.path }

@@ -3,6 +3,7 @@ package shmring
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -238,4 +239,32 @@ func TestTruncatedFileIsAnErrorOfThoseWhoLook(t *testing.T) {
 		t.Errorf("Guard: %v", err)
 	}
 	r.Close()
+}
+
+// A consumer may write, and so cut short, the cursors file: that must not end the producers, nor anybody's Close.
+func TestTruncatedFilesAreErrorsOfHandles(t *testing.T) {
+	for _, file := range []string{nameCursors, nameControl} {
+		t.Run(file, func(t *testing.T) {
+			r, err := Create(busDir(t), "cut", small.of(MPMC))
+			must(t, err)
+			defer r.Close()
+			p := newProducer(t, r)
+			rd := newReader(t, r, Policy{Slow: Block}, Newest())
+			must(t, os.Truncate(ringFile(r, file), 0))
+			for range 1000 { // until a refresh looks
+				if err = p.Publish(make([]byte, 100)); err != nil {
+					break
+				}
+			}
+			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), file) {
+				t.Errorf("Publish: %v, want ErrCorrupt of %s", err, file)
+			}
+			if err := errors.Join(p.Close(), rd.Close()); err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Errorf("Close: %v", err)
+			}
+			if r.Closing() {
+				t.Error("a control file that was cut short says that the topic is closing")
+			}
+		})
+	}
 }

@@ -17,7 +17,15 @@ import (
 // Order of the scan: the tail, then the consumers, then the open claims. A claim older than the tail that was read is
 // visible, because its intent was stored before its CAS; the other order lets the limit pass a claim. A joiner that the scan
 // missed allows for one refresh (join.go).
-func (p *Producer) refresh(size uint64) error {
+// What others may write they may cut short: the look runs under the ring's guard.
+func (p *Producer) refresh(size uint64) (err error) {
+	if fault := p.ring.Guard(func() { err = p.refreshed(size) }); fault != nil {
+		return fault
+	}
+	return err
+}
+
+func (p *Producer) refreshed(size uint64) error {
 	r := p.ring
 	if r.closing() {
 		return ErrClosed

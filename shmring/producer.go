@@ -1,6 +1,7 @@
 package shmring
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -133,15 +134,17 @@ func (p *Producer) Close() error {
 	if p.done {
 		return nil
 	}
-	p.abandonClaim()
-	if p.single {
-		// order: release, pair [tail] with Ring.walkTail: a hint for where to begin the walk.
-		p.ring.tail.StoreRelease(p.pos)
-	}
+	fault := p.ring.Guard(func() {
+		p.abandonClaim()
+		if p.single {
+			// order: release, pair [tail] with Ring.walkTail: a hint for where to begin the walk.
+			p.ring.tail.StoreRelease(p.pos)
+		}
+	})
+	p.open = false
 	p.bound = p.pos // every later publish goes the slow way and finds the handle closed
 	p.cleanup.Stop()
-	p.lease.end()
-	return nil
+	return errors.Join(fault, p.lease.end())
 }
 
 // Holder tells what bounded the last claim that failed with [ErrBackPressure].

@@ -1,6 +1,7 @@
 package shmring
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -235,11 +236,12 @@ func (r *Reader) Close() error {
 	if r.done {
 		return nil
 	}
-	// order: none (these two), only this handle writes the counters.
-	r.messages.StoreRelaxed(r.nMessages)
-	r.bytes.StoreRelaxed(r.nBytes)
+	fault := r.ring.Guard(func() {
+		// order: none (these two), only this handle writes the counters.
+		r.messages.StoreRelaxed(r.nMessages)
+		r.bytes.StoreRelaxed(r.nBytes)
+	})
 	r.next, r.cursorAt, r.lap, r.err, r.near = r.pos, r.pos, nil, ErrClosed, 0 // every later look finds the handle closed
 	r.cleanup.Stop()
-	r.lease.end()
-	return nil
+	return errors.Join(fault, r.lease.end())
 }

@@ -148,6 +148,10 @@ func (r *Ring) repairProducer(slot uint64, dry bool) []Mended {
 			r.producerWord(slot, pPosition).CompareAndSwap(t, 0)
 		}
 	}
+	if r.kind.singleProducer() && !dry {
+		// order: none, it was for tools; under the repair lock, and the slot's tenant is dead.
+		r.producerWord(slot, pPosition).StoreRelaxed(0)
+	}
 	// order: sequentially consistent, pair [state] with every scan.
 	if !dry && !r.producerWord(slot, pState).CompareAndSwap(uint64(s), uint64(makeState(s.gen(), slotFree, 0, 0))) {
 		return nil

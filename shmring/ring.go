@@ -270,7 +270,9 @@ func (r *Ring) Closing() bool {
 		return false
 	}
 	defer r.release()
-	return r.closing()
+	closing := false
+	r.Guard(func() { closing = r.closing() }) // a control file that was cut short says nothing
+	return closing
 }
 
 // closing is Closing for who holds the mapping.
@@ -297,13 +299,12 @@ func (r *Ring) MarkClosing() error {
 // file short (SIGBUS); handles that f used must be closed then. Every other panic of f goes on. It costs a few nanoseconds;
 // calls may be nested.
 func (r *Ring) Guard(f func()) error {
-	if shm.Guard(f, r.ring, r.cursors, r.control) {
-		return errTruncated
+	faulted := 0
+	if !shm.Guard(f, &faulted, r.ring, r.cursors, r.control) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("topic %s: %w", r.name, &CorruptError{File: fileID(faulted + 1).String(), Field: "file size", Got: "cut short", Want: "as created"})
 }
-
-var errTruncated = &CorruptError{File: "a topic file", Field: "file size", Got: "cut short", Want: "as created"}
 
 // hold keeps the mapping for a handle or a look; release gives it back, and the last one after Close retires it.
 func (r *Ring) hold() error {

@@ -263,15 +263,18 @@ func (r *Ring) activate(g Grant, word, used *shm.Word, kind slotKind, flags uint
 }
 
 // end frees the slot: state first, then the lock.
-func (l *lease) end() {
+func (l *lease) end() (err error) {
 	if l.done {
-		return
+		return nil
 	}
 	l.done = true
-	// order: sequentially consistent, pair [state] with scans and granters. A CAS, so that a slot that was taken away from
-	// this tenant stays with whoever has it.
-	l.word.CompareAndSwap(uint64(l.state), uint64(makeState(l.state.gen(), slotFree, 0, 0)))
+	err = l.ring.Guard(func() {
+		// order: sequentially consistent, pair [state] with scans and granters. A CAS, so that a slot that was taken away from
+		// this tenant stays with whoever has it.
+		l.word.CompareAndSwap(uint64(l.state), uint64(makeState(l.state.gen(), slotFree, 0, 0)))
+	})
 	l.free()
+	return err
 }
 
 // abandon is for a handle that was collected unclosed: the lock falls, and the slot is repaired like a dead process's.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 // lockName is the file in the bus directory that a broker holds flock(2) on; it says who.
@@ -134,6 +135,9 @@ func removeLeftovers(dir string) (removed []string, err error) {
 
 // removeTopic takes the topic's directory out of sight in one step, then removes it. One that is gone is removed.
 func removeTopic(dir, name string) error {
+	if err := shmring.CheckTopicDir(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // somebody else's files
+	}
 	gone, err := os.MkdirTemp(dir, deletedPrefix)
 	if err != nil {
 		return err
@@ -141,7 +145,10 @@ func removeTopic(dir, name string) error {
 	if err := os.Rename(filepath.Join(dir, name), filepath.Join(gone, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, os.Remove(gone))
 	}
-	return os.RemoveAll(gone)
+	if err := shmring.RemoveDir(filepath.Join(gone, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Remove(gone)
 }
 
 // lockProbe looks at a topic's file whose bytes are locked by who holds the slot of that number (shmring, layout.go). It only

@@ -39,7 +39,8 @@ func Purge(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, d := range entries {
-		if d.IsDir() && topic.CheckName(d.Name()) == nil {
+		// What is not a topic's is somebody else's: a broker's directory may have been named by mistake.
+		if d.IsDir() && topic.CheckName(d.Name()) == nil && shmring.CheckTopicDir(filepath.Join(dir, d.Name())) == nil {
 			names = append(names, d.Name())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -380,4 +381,30 @@ func TestCloseWithoutRun(t *testing.T) {
 		t.Errorf("Run: %v, want %v", err, ErrClosed)
 	}
 	start(t, c).client("one").ask(&control.ListTopics{})
+}
+
+// A directory that was named by mistake keeps what is in it, also where its folders' names would do for topics.
+func TestPurgeLeavesWhatIsNotATopics(t *testing.T) {
+	c := testConfig(t)
+	b := start(t, c)
+	b.stop()
+	thesis := filepath.Join(c.Dir, "documents", "thesis.txt")
+	ring := filepath.Join(c.Dir, "photos", "ring", "wedding.jpg")
+	for _, path := range []string{thesis, ring} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("mine"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := Purge(c.Dir)
+	if err != nil || slices.Contains(names, "documents") || slices.Contains(names, "photos") {
+		t.Errorf("%v, %v", names, err)
+	}
+	for _, path := range []string{thesis, ring} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := removeTopic(c.Dir, "documents"); !errors.Is(err, shmring.ErrNotATopic) {
+		t.Errorf("removing it as a topic: %v", err)
+	}
 }

@@ -9,9 +9,9 @@ import (
 )
 
 // Guard runs f and turns a look at a page that is gone from one of the given memories (somebody cut the file short: SIGBUS)
-// into faulted = true; every other panic goes on, that of a write to read-only memory too. It blocks as long as f does.
+// into faulted = true, and the memory's place among those given into which; every other panic goes on, that of a write to read-only memory too. It blocks as long as f does.
 // Nested calls are fine.
-func Guard(f func(), memories ...Memory) (faulted bool) {
+func Guard(f func(), which *int, memories ...Memory) (faulted bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
@@ -20,9 +20,9 @@ func Guard(f func(), memories ...Memory) (faulted bool) {
 		}
 		if e, ok := r.(runtime.Error); ok {
 			if a, ok := e.(interface{ Addr() uintptr }); ok { // runtime/debug.SetPanicOnFault documents Addr
-				for _, m := range memories {
+				for i, m := range memories {
 					if m.Contains(a.Addr()) && !readable(a.Addr()) {
-						faulted = true
+						*which, faulted = i, true
 						return
 					}
 				}
