@@ -83,9 +83,15 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 	}
 	defer func() {
 		if err != nil {
+			if b.listener != nil {
+				b.listener.Close()
+			}
 			b.release()
 		}
 	}()
+	if err := b.listen(); err != nil {
+		return nil, err
+	}
 	if err := b.adopt(); err != nil {
 		return nil, err
 	}
@@ -93,15 +99,18 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.reportConfig()
-	if err := makeSocketDir(c.Socket); err != nil {
-		return nil, err
+	return b, nil
+}
+
+// listen comes before topics are made: a start that fails for its socket leaves none. Clients wait until the broker runs.
+func (b *Broker) listen() (err error) {
+	if err := makeSocketDir(b.config.Socket); err != nil {
+		return err
 	}
 	options := control.SocketOptions()
-	options.Group = c.Group
-	if b.listener, err = uds.Listen(c.Socket, options); err != nil {
-		return nil, err
-	}
-	return b, nil
+	options.Group = b.config.Group
+	b.listener, err = uds.Listen(b.config.Socket, options)
+	return err
 }
 
 // makeSocketDir makes the socket's own directory (/run/myc, $XDG_RUNTIME_DIR/myc) if it is missing; who may connect is the

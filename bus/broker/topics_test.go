@@ -408,3 +408,22 @@ func TestPurgeLeavesWhatIsNotATopics(t *testing.T) {
 		t.Errorf("removing it as a topic: %v", err)
 	}
 }
+
+func TestStartThatFailsForItsSocketLeavesNoTopics(t *testing.T) {
+	first := testConfig(t)
+	start(t, first)
+	second := testConfig(t)
+	second.Socket = first.Socket
+	if _, err := New(second); err == nil {
+		t.Fatal("two brokers on one socket")
+	}
+	entries, err := os.ReadDir(second.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			t.Errorf("it left %s", e.Name())
+		}
+	}
+}

@@ -68,7 +68,8 @@ func deleteCommand(to *target) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a topic, with the messages that are in it",
-		Long: `Delete a topic, with the messages that are in it. Who is attached gets an error at its next call; its memory goes back when the
+		Long: `Delete a topic, with the messages that are in it. Who is attached gets an error: readers after the last message,
+publishers within an eighth of the ring; its memory goes back when the
 last handle is closed.`,
 		Example:           "  myc-ctl topic delete quotes",
 		Args:              cobra.ExactArgs(1),
