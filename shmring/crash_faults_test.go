@@ -53,7 +53,7 @@ var crashFaults = []struct{ name, file, old, new, samples, operation string }{
 }
 
 // TestCrashFindsSeededFaults shows that the kills can fail: each fault is seeded into a copy of the source, by the compiler's
-// overlay. It takes a minute, so it runs with the full run alone.
+// overlay. It takes two minutes, so it runs with the full run alone.
 func TestCrashFindsSeededFaults(t *testing.T) {
 	if os.Getenv(envCrash) != "full" || os.Getenv(envCrashAt) != "" {
 		t.Skip("runs with MYC_CRASH=full (make crash)")

@@ -58,17 +58,23 @@ type crashPlan struct {
 	samples int // 0: all
 	offset  int
 	only    int // -1: not one alone
+	// slice is for how long an operation is sampled where nobody asked for a number, so that go test stays short on a slow
+	// machine; 0 is without end.
+	slice time.Duration
 }
 
 func newCrashPlan() (p crashPlan, err error) {
-	p = crashPlan{samples: 8, offset: int(time.Now().Unix() / (24 * 60 * 60)), only: -1}
+	p = crashPlan{samples: 8, offset: int(time.Now().Unix() / (24 * 60 * 60)), only: -1, slice: 300 * time.Millisecond}
 	if testing.Short() {
 		p.samples = 3
 	}
-	if s := os.Getenv(envCrash); s == "full" {
-		p.samples = 0
-	} else if s != "" {
-		p.samples, err = strconv.Atoi(s)
+	if s := os.Getenv(envCrash); s != "" {
+		p.samples, p.slice = 0, 0
+		if s != "full" {
+			if p.samples, err = strconv.Atoi(s); err == nil && p.samples < 1 {
+				err = fmt.Errorf("%s=%s: want full, or a number from 1", envCrash, s)
+			}
+		}
 	}
 	if s := os.Getenv(envCrashOffset); s != "" && err == nil {
 		p.offset, err = strconv.Atoi(s)
@@ -92,9 +98,6 @@ func (p crashPlan) at(k, instructions int) (n int, ok bool) {
 	stride := max(1, points/p.samples)
 	return (p.offset + k*stride) % points, k < min(p.samples, points)
 }
-
-// crashSlice is for how long an operation is sampled on a machine that is slow.
-const crashSlice = 300 * time.Millisecond
 
 // crashRun tries one operation.
 type crashRun struct {
@@ -121,7 +124,7 @@ func (r *crashRun) run(t *testing.T, plan crashPlan, all *crashTotal) {
 	began := time.Now()
 	for k := 0; ; k++ {
 		n, ok := plan.at(k, len(r.path))
-		if !ok || k > 0 && plan.samples > 0 && time.Since(began) > crashSlice {
+		if !ok || k > 0 && plan.slice > 0 && time.Since(began) > plan.slice {
 			break
 		}
 		if at, err := r.trial(n); err != nil {
