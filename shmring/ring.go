@@ -185,6 +185,29 @@ func Attach(f Files, access Access) (*Ring, error) {
 	return r, nil
 }
 
+// OpenCopy maps the files of the directory at path read-only, for tools: a copy of a topic's directory, whoever owns it and
+// whatever its mode, or the directory itself. Otherwise as [Open] with access [Inspect].
+func OpenCopy(path string) (*Ring, error) {
+	f := Files{-1, -1, -1, -1, -1}
+	for _, o := range []struct {
+		fd   *int
+		name string
+	}{{&f.Ring, nameRing}, {&f.Cursors, nameCursors}, {&f.Control, nameControl}, {&f.LocksP, nameLocksP}, {&f.LocksC, nameLocksC}} {
+		fd, err := unix.Open(filepath.Join(path, o.name), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a FIFO would hang
+		if err != nil {
+			f.Close()
+			return nil, &os.PathError{Op: "open", Path: filepath.Join(path, o.name), Err: err}
+		}
+		*o.fd = fd
+	}
+	r, err := Attach(f, Inspect)
+	if err != nil {
+		return nil, fmt.Errorf("open copy %s: %w", path, err)
+	}
+	r.path = path
+	return r, nil
+}
+
 // OpenFile maps a single ring file read-only, for tools: a copy, or the ring of a topic whose other files are gone. Only
 // its frames can be looked at.
 func OpenFile(path string) (*Ring, error) {

@@ -43,7 +43,7 @@ func Open(dir, arg string) (*Target, error) {
 		path := filepath.Join(dir, arg)
 		info, err := os.Lstat(path)
 		if err == nil && info.IsDir() {
-			return openPath(path)
+			return openPath(path, openTopic)
 		}
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, fmt.Errorf("topic %q: %w", arg, err)
@@ -56,10 +56,13 @@ func Open(dir, arg string) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPath(arg)
+	return openPath(arg, shmring.OpenCopy)
 }
 
-func openPath(path string) (*Target, error) {
+func openTopic(path string) (*shmring.Ring, error) { return shmring.Open(path, shmring.Inspect) }
+
+// openPath opens what is at path, a directory by openDir.
+func openPath(path string, openDir func(string) (*shmring.Ring, error)) (*Target, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -70,7 +73,7 @@ func openPath(path string) (*Target, error) {
 		if _, err := os.Lstat(filepath.Join(path, "ring")); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: directory %s holds no file named ring", ErrNotATopic, path)
 		}
-		t.Ring, err = shmring.Open(path, shmring.Inspect)
+		t.Ring, err = openDir(path)
 	case info.Mode().IsRegular():
 		t.Lone = true
 		t.Ring, err = shmring.OpenFile(path)

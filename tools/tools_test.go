@@ -287,3 +287,37 @@ func TestOpenFindsTopicsBeforeFiles(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// People copy with cp FILES, with their own umask: what is looked at as a path may have any mode.
+func TestACopyMayHaveAnyMode(t *testing.T) {
+	dir := leak.ShmDir(t)
+	r, err := shmring.Create(dir, "topic", shmring.Options{Capacity: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(dir, "topic"))); err != nil {
+		t.Fatal(err)
+	}
+	link := to + ".link"
+	if err := errors.Join(os.Chmod(to, 0o755), os.Chmod(filepath.Join(to, "ring"), 0o644), os.Symlink(to, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{to, link} {
+		target, err := Open(dir, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Ring.Verify(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+	}
+	if err := os.Remove(filepath.Join(to, "control")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, to); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(to, "control")) {
+		t.Errorf("a copy without control: %v", err)
+	}
+}
