@@ -17,4 +17,5 @@ if ! command -v qemu-aarch64 >/dev/null; then
 	echo "test-arm64: SKIPPED: there is no qemu-aarch64 here, and it could not be installed"
 	exit 0
 fi
-GOARCH=arm64 CGO_ENABLED=0 "$go" test -short -timeout 300s -exec qemu-aarch64 "$@"
+# The emulator hands a SIGBUS on without its address: what a file that was cut short does is tested natively alone.
+GOARCH=arm64 CGO_ENABLED=0 "$go" test -short -timeout 300s -skip 'Truncated|FuzzOpen' -exec qemu-aarch64 "$@"
