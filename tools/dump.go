@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -68,14 +69,8 @@ func Dump(ctx context.Context, r *shmring.Ring, w io.Writer, o DumpOptions) (wri
 		return 0, err
 	}
 	from := shmring.Oldest()
-	switch o.From.kind {
-	case startAt:
+	if o.From.kind == startAt {
 		from = shmring.At(o.From.pos)
-	case startNewest:
-		o.Count = max(o.Count, 1)
-		if from, err = last(ctx, r, end, o.Count); err != nil {
-			return 0, err
-		}
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	print := printer(o.Format, out)
@@ -99,7 +94,11 @@ func Dump(ctx context.Context, r *shmring.Ring, w io.Writer, o DumpOptions) (wri
 				o.Gap(g)
 			}
 		}}
-	err = pass.run(ctx)
+	if o.From.kind == startNewest {
+		err = newest(ctx, pass, max(o.Count, 1))
+	} else {
+		err = pass.run(ctx)
+	}
 	if flushErr := out.Flush(); err == nil {
 		err = flushErr
 	}
@@ -115,26 +114,50 @@ func endOf(r *shmring.Ring) (uint64, error) {
 	return info.Tail, err
 }
 
-// last finds where the last n messages before end begin, by a walk over all of them.
-func last(ctx context.Context, r *shmring.Ring, end, n uint64) (shmring.From, error) {
-	var positions []uint64 // the last n seen, as a ring
+// newest makes the pass, but visits only its last n frames. They are copied on the way: a position to come back to could be
+// overwritten before, in a topic that is in use. Of the gaps, only those between the n frames, or at the end, are told.
+func newest(ctx context.Context, pass walk, n uint64) error {
+	type copied struct {
+		frame    shmring.Frame
+		producer int
+	}
+	var frames []copied // the last n seen, as a ring
 	var seen uint64
-	pass := walk{ring: r, from: shmring.Oldest(), end: end, gap: func(Gap) {}, visit: func(f shmring.Frame, _ int) error {
-		if uint64(len(positions)) < n {
-			positions = append(positions, f.Position)
-		} else {
-			positions[seen%n] = f.Position
+	var gaps []Gap
+	visit, gap := pass.visit, pass.gap
+	pass.gap = func(g Gap) { gaps = append(gaps, g) }
+	pass.visit = func(f shmring.Frame, producer int) error {
+		if uint64(len(frames)) < n {
+			frames = append(frames, copied{})
 		}
+		kept := &frames[seen%n]
+		kept.frame.Position, kept.producer = f.Position, producer
+		kept.frame.Payload = append(kept.frame.Payload[:0], f.Payload...)
 		seen++
 		return nil
-	}}
+	}
 	if err := pass.run(ctx); err != nil {
-		return shmring.From{}, err
+		return err
 	}
-	if seen <= n {
-		return shmring.Oldest(), nil
+	if seen > n { // the first n-th of the ring is no longer the oldest
+		frames = append(frames[seen%n:], frames[:seen%n]...)
+		gaps = slices.DeleteFunc(gaps, func(g Gap) bool { return before(g.From, frames[0].frame.Position) })
 	}
-	return shmring.At(positions[seen%n]), nil
+	for _, f := range frames {
+		for len(gaps) > 0 && before(gaps[0].From, f.frame.Position) {
+			gap(gaps[0])
+			gaps = gaps[1:]
+		}
+		if err := visit(f.frame, f.producer); err == errStop {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, g := range gaps {
+		gap(g)
+	}
+	return nil
 }
 
 // printer returns what prints one frame.

@@ -321,3 +321,36 @@ func TestACopyMayHaveAnyMode(t *testing.T) {
 		t.Errorf("a copy without control: %v", err)
 	}
 }
+
+// TestTheNewestOfATopicInUse has producers overwrite the ring as soon as the dump has walked it: what was found is printed all
+// the same.
+func TestTheNewestOfATopicInUse(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			r, p := newRing(t, leak.ShmDir(t), k)
+			publish(t, p, 900, "old %088d")
+			calls := 0
+			ctx := asked{context.Background(), func() {
+				if calls++; calls == 2 { // the first is the one before the walk
+					publish(t, p, 900, "new %088d")
+				}
+			}}
+			var out bytes.Buffer
+			n, err := Dump(ctx, r, &out, DumpOptions{From: Start{kind: startNewest}, Count: 3, Format: Hex, Gap: func(g Gap) { t.Error(g) }})
+			if err != nil || n != 3 || strings.Count(out.String(), "old ") != 3 {
+				t.Errorf("%d messages, %v:\n%s", n, err, out.String())
+			}
+		})
+	}
+}
+
+// asked is a context that tells whenever it is asked whether it is done.
+type asked struct {
+	context.Context
+	tell func()
+}
+
+func (a asked) Err() error {
+	a.tell()
+	return a.Context.Err()
+}
