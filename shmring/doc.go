@@ -51,6 +51,7 @@
 //	[head]       Ring.initialize                              Ring.verifyGroups
 //	[closing]    Ring.MarkClosing                             Ring.Closing
 //	[config]     Ring.SetConfig                               Ring.Config
+//	[list]       list.append                                  list.all
 //	[floor]      Lines.Send                                   Lines.Await
 //	[repairer]   Ring.repairUnder                             Ring.Repairer
 //	[magic]      Ring.initialize                              decodeHeader
