@@ -9,3 +9,6 @@ const minCapacity = 1 << 10
 
 // watchLeak watches nothing: the collector is no process of the test.
 func watchLeak[T any](handle *T, l *lease) runtime.Cleanup { return runtime.Cleanup{} }
+
+// groupLockTries is one: nobody naps in steps.
+const groupLockTries = 1

@@ -190,7 +190,10 @@ func (r *Ring) initialize(config []byte) {
 	copy(r.control.Bytes(r.offConfig, configSize), config)
 	for i := range r.groups {
 		// order: none, see above, pair [head] with Ring.verifyGroups: a new group's head names nobody, at the first position.
-		r.groupWord(i, gHead).StoreRelaxed(groupHead(r.capacity, groupNobody))
+		r.groupWord(i, gHead).StoreRelaxed(pack(r.capacity, groupNobody))
+	}
+	if r.routing == routingQueue {
+		r.initializeGroup(0, DefaultGroup)
 	}
 	for _, f := range []struct {
 		mem shm.Memory
@@ -204,9 +207,6 @@ func (r *Ring) initialize(config []byte) {
 }
 
 func lenU(b []byte) uint64 { return uint64(len(b)) }
-
-// groupHead packs a group's head: position/16 in 54 bits, the slot of the last taker in 10.
-func groupHead(pos uint64, taker uint64) uint64 { return pos/frameAlign | taker<<54 }
 
 // NewHeap makes a ring in ordinary Go memory, without files and locks: for tests under the race detector and for
 // benchmarks inside one process. It is the same code on other memory.

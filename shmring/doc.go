@@ -24,6 +24,8 @@
 //	won       ring     its slot    the claim that it won last
 //	state     both     its tenant  what the slot is; see layout.go
 //	cursor    cursors  its slot    everything before it may be overwritten
+//	head      cursors  members     of a group: the next message to be taken, and who took last
+//	from      cursors  its slot    from, end, won: the range that a group's member is about to take, or holds
 //	policy    control  the broker  credit, slow policy, patience of the slot's tenant
 //
 // # Sizes
@@ -39,16 +41,21 @@
 //	[commit]     Producer.Publish, finish, pad: the stamp     Reader.Next, Reader.nextCopy, Ring.frameAt
 //	[intent]     Producer.reserveShared, finish               Producer.gateOfClaims, Ring.Inspect
 //	[tail]       Producer.reserveShared, refresh, Close       Producer.reserveShared, refresh, Ring.walkTail
-//	[won]        Producer.reserveShared                       Ring.Inspect; a repairer
+//	[won]        Producer.reserveShared, Member.confirm       Ring.Inspect; a repairer
 //	[limit]      Producer.refresh                             joiners, Reader.intact, Reader.checkGate, producers
 //	[overwrite]  Producer.refresh: fence after the limit      Reader.nextCopy, Reader.intact: fence before the limit
 //	[cursor]     Reader.publish, Reader.join                  Producer.gateOfReaders
 //	[join]       Producer.refresh: tail before the scan       Reader.join: state word before the limit
 //	[state]      Ring.activate, lease.end, Reader.checkGate   every scan, Ring.grant
 //	[used]       Ring.activate                                every scan
-//	[policy]     Ring.GrantConsumer                           Producer.gateOfReaders, Ring.newReader
-//	[dropped]    whoever drops a reader                       Producer.gateOfReaders, Reader.checkGate
-//	[head]       Ring.initialize                              Ring.verifyGroups
+//	[policy]     Ring.GrantConsumer, writeGroupPolicy         Producer.gateOfReaders, Ring.newReader, Ring.groupPolicy
+//	[dropped]    whoever drops a reader or group              Producer.gateOfReaders, Reader.checkGate, Ring.joinGroup
+//	[group]      Ring.joinGroup, startGroup, makeGroupAt      Ring.viewGroups, Ring.dropGroup
+//	[groups]     Ring.nextStart                               Producer.gateOfGroups
+//	[start]      Ring.startGroup                              Ring.viewGroups, Ring.joinGroup, Ring.owns
+//	[head]       Member.take, Ring.startGroup                 Member.take, Ring.viewGroups, Ring.owns
+//	[from]       Member.take, acknowledge                     Ring.rangeOf, Ring.owns, Member.adoptSlot
+//	[orphans]    Ring.leftOrphan                              Member.adopt
 //	[closing]    Ring.MarkClosing                             Ring.Closing
 //	[config]     Ring.SetConfig                               Ring.Config
 //	[list]       list.append                                  list.all
@@ -68,6 +75,6 @@
 //
 // # Read in this order
 //
-// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go; then slots.go (who holds what), create.go and ring.go (files),
-// inspect.go and verify.go (tools).
+// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go; then group.go, member.go, groupgate.go, groupjoin.go, adopt.go (queues);
+// slots.go (who holds what), create.go and ring.go (files), inspect.go and verify.go (tools).
 package shmring

@@ -462,9 +462,12 @@ func formatTables() map[string]map[string]place {
 			"group starts": w(offGroupStarts), "losses next": w(offLossesNext), "parked next": w(offParkedNext), "errors next": w(offErrorsNext)},
 		"Consumer slot": {"state": w(cState), "cursor": w(cCursor), "from": w(cFrom), "end": w(cEnd), "won": w(cWon), "messages": w(cMessages),
 			"bytes": w(cBytes), "missed_bytes": w(cMissedBytes), "laps": w(cLaps), "name": {cName, nameSize}, "started": w(cStartedNs), "pid": w(cPid)},
-		"Group":            {"head": w(gHead), "state": w(gState), "orphans": w(gOrphans), "start": w(gStart), "name": {gName, nameSize}, "messages": w(gMessages)},
+		"Group": {"head": w(gHead), "state": w(gState), "orphans": w(gOrphans), "start": w(gStart), "joined": w(gJoined), "joiner": w(gJoiner),
+			"name": {gName, nameSize}, "messages": w(gMessages)},
 		"Words of control": {"topic state": w(offTopicState), "config length": w(offConfigLength)},
 		"Control entry": {"credit": w(eCredit), "policy": w(ePolicy), "patience": w(ePatienceNs), "generation": w(eGeneration),
-			"uid": w(eUID)},
+			"uid": w(eUID), "group": w(eGroup)},
+		"Group entry": {"credit": w(eCredit), "durable": w(eDurable), "keep": w(eKeep), "generation": w(eGeneration), "uid": w(eUID),
+			"max_deliver": w(eMaxDeliver)},
 	}
 }

@@ -52,6 +52,8 @@ type ConsumerInfo struct {
 	Mode            string // block, drop, evict, lossy, member, orphan
 	Position        uint64
 	LagBytes        uint64
+	Group           string // of a member or orphan; "" for readers
+	Unacknowledged  uint64 // bytes of the range that a member or orphan holds
 	Credit          uint64
 	CatchingUp      bool
 	Dropped         bool // it no longer gates
@@ -144,6 +146,7 @@ func (r *Ring) inspectConsumers(info *Info) {
 			// order: acquire, pair [policy] with Ring.GrantConsumer.
 			c.Mode = Slow(r.consumerEntry(slot, ePolicy).Load()).String()
 		}
+		r.inspectMember(&c, s)
 		info.Consumers = append(info.Consumers, c)
 	}
 }

@@ -100,7 +100,9 @@ const (
 	gHead       = 0
 	gState      = lineSize + 0
 	gOrphans    = lineSize + 8
-	gStart      = lineSize + 16 // number of its present start
+	gStart      = lineSize + 16 // number of its present start; 0: nobody has started it
+	gJoined     = lineSize + 24 // generation that the last join left it with
+	gJoiner     = lineSize + 32 // slot + 1 of who joins now; information only
 	gName       = 2*lineSize + 0
 	gMessages   = 2*lineSize + 32
 	groupNobody = 1023 // in a head: no taker; in a state word: no group
@@ -116,9 +118,16 @@ const (
 	ePatienceNs      = 16
 	eGeneration      = 24 // that the entry was written for
 	eUID             = 32
+	eGroup           = 40 // of a consumer's entry: the group to be a member of + 1; 0 for readers
+	eDurable         = 8  // of a group's entry: 1 if it gates without members
+	eKeep            = 16 // of a group's entry: bytes that it may lag without a live member
+	eMaxDeliver      = 40 // of a group's entry: deliveries after which a message is parked; 0 for never
 
-	// gateByte of locks.c is held by the one gate of an spsc or mpsc topic. repairByte of locks.p by the repairer.
+	// gateByte of locks.c is held by the one reader that gates an spsc or mpsc topic, groupByte + i by who joins or starts group
+	// i, makerByte by who makes groups. repairByte of locks.p by the repairer.
 	gateByte   = 1023
+	groupByte  = 1024
+	makerByte  = 1 << 20
 	repairByte = 1 << 20
 
 	maxProducers = 1024
@@ -268,6 +277,7 @@ func makeState(gen uint32, k slotKind, flags uint8, group uint16) state {
 func (s state) gen() uint32    { return uint32(s) }
 func (s state) kind() slotKind { return slotKind(s >> 32) }
 func (s state) flags() uint8   { return uint8(s >> 40) }
+func (s state) group() uint64  { return uint64(s >> 48 & 1023) }
 
 func (k slotKind) String() string {
 	names := [...]string{"free", "producer", "reader", "lossy", "member", "orphan"}

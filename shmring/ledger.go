@@ -32,6 +32,11 @@ const (
 // listEntry is an entry's seven words behind its number.
 type listEntry [7]uint64
 
+type numbered struct {
+	number uint64
+	listEntry
+}
+
 // append writes one entry over the oldest.
 func (l list) append(e listEntry) {
 	// order: sequentially consistent, pair [list] with list.all: a number is drawn once.
@@ -47,7 +52,7 @@ func (l list) append(e listEntry) {
 }
 
 // all returns the entries that are whole, oldest first, and how many were ever drawn.
-func (l list) all() (entries []listEntry, drawn uint64) {
+func (l list) all() (entries []numbered, drawn uint64) {
 	// order: acquire, pair [list] with list.append.
 	drawn = l.mem.Word(l.next).Load()
 	for number := drawn - min(drawn, l.n) + 1; number <= drawn; number++ {
@@ -62,7 +67,7 @@ func (l list) all() (entries []listEntry, drawn uint64) {
 		}
 		// order: acquire, pair [list] with list.append: again, after the words.
 		if l.mem.Word(at).Load() == number {
-			entries = append(entries, e)
+			entries = append(entries, numbered{number, e})
 		}
 	}
 	return entries, drawn

@@ -47,6 +47,7 @@ func (p *Producer) refreshed(size uint64) error {
 	bound := alignUp(end, p.segment)
 	holder := Holder{}
 	bound = p.gateOfReaders(bound, &holder)
+	bound = p.gateOfGroups(bound, end, &holder)
 	if !p.single {
 		bound = p.gateOfClaims(bound, &holder)
 	}

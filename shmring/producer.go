@@ -37,6 +37,7 @@ type Producer struct {
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
 	blockedSince, heldSince                                 time.Time
 	holder                                                  Holder
+	groups                                                  []groupView // as the last refresh saw them
 
 	ring *Ring
 	*lease
@@ -48,10 +49,10 @@ type reservation struct{ start, frame, end uint64 }
 
 // Holder says what bounded the last claim that failed.
 type Holder struct {
-	What string // "reader", "claim", or "" when nothing did
-	Slot int
-	Gen  uint32 // of a reader
-	At   uint64 // its cursor, or the claim's position
+	What string // "reader", "group", "claim", or "" when nothing did
+	Slot int    // or the group's number
+	Gen  uint32 // of a reader or group
+	At   uint64 // its cursor, the group's oldest unacknowledged position, or the claim's position
 }
 
 // Producer makes a handle of a granted slot. It takes the grant's lock over, also on error. Name is for people who look

@@ -29,6 +29,8 @@ type Mended struct {
 //	producer, after commit                sleepers                                wakeAll
 //	single producer                       bytes after the last stamp              nothing: walkTail finds the tail
 //	reader                                a gating cursor                         repairConsumer: free
+//	group member, take not won            from, end                               repairMember: clear, free
+//	group member, take won                an unacknowledged range                 repairMember: leave an orphan, tell the group
 //	repairer                              some PADs, the slot not cleared         the next repair does it again
 //
 // With dry set it changes nothing and tells what it would do.
@@ -83,6 +85,7 @@ func (r *Ring) repairUnder(h int, who repairer, dry bool) ([]Mended, error) {
 	if dry {
 		return done, nil
 	}
+	r.announceOrphans()
 	if len(done) > 0 {
 		r.wakeAll()
 	}
@@ -110,6 +113,9 @@ func (r *Ring) Repairer() (id string, since time.Time, ok bool) {
 func (r *Ring) repairConsumer(slot uint64, dry bool) []Mended {
 	// order: acquire, pair [state] with Ring.activate: before the lock is probed, or a new tenant would be declared dead.
 	s := state(r.consumerWord(slot, cState).Load())
+	if s.kind() == slotMember {
+		return r.repairMember(slot, s, dry)
+	}
 	if s.kind() != slotReader && s.kind() != slotLossy || r.alive(consumerLocks, slot) {
 		return nil
 	}

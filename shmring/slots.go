@@ -136,14 +136,19 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 			g.Close()
 			return g, errors.Join(r.gateTaken(), err)
 		}
+		if err := r.onlyGate(r.groups); err != nil {
+			g.Close()
+			return g, err
+		}
 	}
 	slot := uint64(g.Slot)
-	// order: none (these five): written under the slot's lock before its state word becomes active, which releases them,
+	// order: none (these six): written under the slot's lock before its state word becomes active, which releases them,
 	// pair [policy] with Ring.refresh.
 	r.consumerEntry(slot, eCredit).StoreRelaxed(credit)
 	r.consumerEntry(slot, ePolicy).StoreRelaxed(uint64(p.Slow))         // order: none, see above
 	r.consumerEntry(slot, ePatienceNs).StoreRelaxed(uint64(p.Patience)) // order: none, see above
 	r.consumerEntry(slot, eUID).StoreRelaxed(uint64(p.UID))             // order: none, see above
+	r.consumerEntry(slot, eGroup).StoreRelaxed(0)                       // order: none, see above
 	// order: acquire, pair [state] with whoever freed the slot.
 	gen := state(r.consumerWord(slot, cState).Load()).gen() + 1
 	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above

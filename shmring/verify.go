@@ -154,14 +154,16 @@ func (r *Ring) end() (tail uint64, atEnd bool, err error) {
 	return tail, true, err
 }
 
-// verifyGroups checks that no group's head is beyond the tail.
+// verifyGroups checks that no group's head is beyond the tail, the groups' part of R3, and the generations.
 func (r *Ring) verifyGroups(*Report) error {
 	if r.cursors.Len() == 0 || r.copied {
 		return nil
 	}
+	// order: acquire, pair [limit] with Producer.refresh: before the gates, which only move away from it.
+	limit := r.limit.Load()
 	for group := range r.groups {
-		// order: acquire, pair [head] with a group's members: before the tail.
-		head := r.groupWord(group, gHead).Load() << 10 >> 10 * frameAlign
+		// order: acquire, pair [head] with Member.take: before the tail.
+		head := unpack(r.groupWord(group, gHead).Load(), alignDown(limit, frameAlign))
 		tail, atEnd, err := r.end()
 		if err != nil {
 			return err
@@ -169,6 +171,24 @@ func (r *Ring) verifyGroups(*Report) error {
 		if atEnd && before(tail, head) {
 			return &CorruptError{File: "cursors", Field: fmt.Sprintf("head of group %d", group), Position: r.offGroups + groupSize*group,
 				Got: fmt.Sprint(head), Want: fmt.Sprintf("at most the tail, %d", tail)}
+		}
+	}
+	for _, v := range r.viewGroups(nil, true) {
+		bad := func(file, field string, got any, want string) error {
+			return &CorruptError{File: file, Field: fmt.Sprintf("%s of group %d", field, v.group), Position: r.offGroups + groupSize*v.group,
+				Got: fmt.Sprint(got), Want: want}
+		}
+		// order: acquire (these two), pairs [start] and [group] with Ring.startGroup: the same start as before the loads.
+		joined, s := r.groupWord(v.group, gJoined).Load(), state(r.groupWord(v.group, gState).Load())
+		switch {
+		case s != v.state:
+			continue
+		case s.kind() > groupActive:
+			return bad("cursors", "state", uint64(s), "free, starting or active")
+		case v.dropped > 0xffffffff || int32(uint32(v.dropped)-s.gen()) > 0:
+			return bad("ring", "dropped", v.dropped, fmt.Sprintf("at most the generation, %d", s.gen()))
+		case s.kind() == groupActive && int32(uint32(v.dropped)-uint32(joined)) < 0 && int64(limit-v.gate) > int64(r.capacity):
+			return bad("cursors", "gate", v.gate, fmt.Sprintf("at least limit - capacity, %d", limit-r.capacity))
 		}
 	}
 	return nil

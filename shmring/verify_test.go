@@ -161,7 +161,7 @@ func TestVerifyNamesWhatIsBroken(t *testing.T) {
 		{"a cursor beyond the tail", kinds, cursorsPut(consumer(cCursor), func(s *scene) uint64 { return limit(s) + 16 }), "cursors", "cursor of consumer 0"},
 		{"a cursor that the limit has passed", kinds, cursorsPut(consumer(cCursor), func(s *scene) uint64 { return limit(s) - s.capacity - 16 }), "cursors", "cursor of consumer 0"},
 		{"a group's head beyond the tail", kinds, cursorsPut(func(s *scene) uint64 { return s.offGroups + gHead },
-			func(s *scene) uint64 { return groupHead(limit(s)+16, groupNobody) }), "cursors", "head of group 0"},
+			func(s *scene) uint64 { return pack(limit(s)+16, groupNobody) }), "cursors", "head of group 0"},
 		{"a frame without a stamp", shared, ringPut(func(s *scene) uint64 { return s.at(last(s)) }, is(1)), "ring", "stamp"},
 		{"an old frame without a stamp", kinds, ringPut(func(s *scene) uint64 { return s.at(s.frames[len(s.frames)-200]) }, is(0)), "ring", "stamp"},
 		{"a frame with the next lap's stamp", kinds, ringPut(func(s *scene) uint64 { return s.at(s.frames[len(s.frames)-200]) },
