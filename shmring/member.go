@@ -240,17 +240,13 @@ func (m *Member) take() bool {
 		// order: acquire, pair [head] with the CAS below: who sees it sees the words of its taker's slot.
 		head := m.head.Load()
 		h := m.position(head)
-		end, messages, err := m.measure(h)
+		end, messages := m.measure(h)
 		if end == h {
 			// order: acquire, pair [head]: the same head, or the look at the frame says nothing.
 			if m.head.Load() != head {
 				continue
 			}
-			if err != nil {
-				m.stop(err)
-			} else {
-				m.empty(h)
-			}
+			m.empty(h)
 			break
 		}
 		m.confirm(head)
@@ -294,24 +290,32 @@ func (m *Member) position(head uint64) uint64 {
 }
 
 // measure returns where a take from h ends: whole frames that are there, up to the batch; PADs on the way are taken as well. What it
-// finds counts only if the head is still at h.
-func (m *Member) measure(h uint64) (end uint64, messages int, err error) {
+// finds counts only if the head is still at h: else the bytes may be anybody's by now.
+func (m *Member) measure(h uint64) (end uint64, messages int) {
 	end = h
 	for range m.batchMessages + maxPads {
-		next, w, err := m.ring.frameAt(end)
-		if err != nil && end == h {
-			return h, 0, err
-		}
-		data := frameKind(w) == kindData
-		if err != nil || next == end || data && messages > 0 && (messages == m.batchMessages || next-h > m.batchBytes) {
+		// order: acquire, pair [commit] with Producer.Publish and Producer.finish.
+		if m.data.Word(end).Peek() != end^m.nonce {
 			break
 		}
-		if data {
+		// order: none, the stamp's acquire covers it.
+		w := m.data.Word(end + 8).Peek()
+		n, kind := frameLength(w), frameKind(w)
+		size := align16(frameHeaderSize + n)
+		switch {
+		case size > m.ring.segment-end&(m.ring.segment-1):
+			return end, messages
+		case kind == kindData && n-1 < m.ring.maxFrame:
+			if messages > 0 && (messages == m.batchMessages || end+size-h > m.batchBytes) {
+				return end, messages
+			}
 			messages++
+		case kind != kindPad:
+			return end, messages
 		}
-		end = next
+		end += size
 	}
-	return end, messages, nil
+	return end, messages
 }
 
 // confirm makes sure that the head's last taker is known to have won before the head that says so is replaced. Only a word of this start
@@ -339,11 +343,18 @@ func (m *Member) confirm(head uint64) {
 // empty ends a look that found no frame at h.
 func (m *Member) empty(h uint64) {
 	m.count()
-	if m.ring.closing() {
-		// order: acquire, pair [commit] with Producer.finish: only if nothing was committed between the two looks.
-		if m.data.Word(h).Load() != h^m.nonce {
+	closing := m.ring.closing()
+	// order: acquire, pair [commit] with Producer.finish: only if nothing was committed between the two looks.
+	if stamp := m.data.Word(h).Peek(); stamp != h^m.nonce {
+		if closing {
 			m.stop(ErrClosed)
 		}
+		return
+	}
+	// A stamp is there. It was committed meanwhile, or other members have taken it by now, or it is of a frame that cannot be.
+	// order: acquire, pair [head] with Member.take: after the frame, which is this group's only if the head is still there.
+	if _, _, err := m.ring.frameAt(h); err != nil && m.position(m.head.Load()) == h {
+		m.stop(err)
 	}
 }
 
@@ -469,7 +480,7 @@ func (m *Member) Ready() bool {
 	}
 	// order: acquire (these two), pairs [head] and [commit].
 	h := m.position(m.head.Load())
-	return m.data.Word(h).Load() == h^m.nonce
+	return m.data.Word(h).Peek() == h^m.nonce
 }
 
 // Position returns where the member stands: of the frame that is lent, else of what it holds, else the group's head.

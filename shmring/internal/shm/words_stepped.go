@@ -35,6 +35,9 @@ func (w *Word) Load() uint64 {
 	return w.v
 }
 
+// Peek is Load.
+func (w *Word) Peek() uint64 { return w.Load() }
+
 // Store is a step that drains the store buffer.
 func (w *Word) Store(x uint64) {
 	if Steps != nil {
