@@ -73,12 +73,12 @@ func groupStress(t *testing.T, k Kind, batch int) {
 			runtime.Gosched()
 		}
 	})
-	join := func() (*Member, error) {
+	join := func(mapping *Ring) (*Member, error) {
 		for {
 			g, err := r.GrantMember("g", GroupPolicy{Durable: true})
 			if err == nil {
 				var m *Member
-				if m, err = again(t, r, Consume).Member(g, MemberOptions{Batch: batch}); err == nil {
+				if m, err = mapping.Member(g, MemberOptions{Batch: batch}); err == nil {
 					return m, nil
 				}
 			}
@@ -88,12 +88,13 @@ func groupStress(t *testing.T, k Kind, batch int) {
 		}
 	}
 	for n := range members {
-		m, err := join()
+		mapping := again(t, r, Consume)
+		m, err := join(mapping)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			if err := a.work(m, n > 0, join, rand.New(rand.NewPCG(uint64(n), 1)), &left, stop); err != nil {
+			if err := a.work(m, n > 0, func() (*Member, error) { return join(mapping) }, rand.New(rand.NewPCG(uint64(n), 1)), &left, stop); err != nil {
 				errs <- fmt.Errorf("member %d: %w", n, err)
 				left.Store(-1)
 			}
@@ -138,7 +139,7 @@ func groupStress(t *testing.T, k Kind, batch int) {
 	}
 	// What was left behind at the very end goes to one more member.
 	mustRepair(t, r)
-	last, err := join()
+	last, err := join(r)
 	if err != nil {
 		t.Fatal(err)
 	}

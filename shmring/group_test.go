@@ -614,3 +614,16 @@ func TestATopicThatIsDeletedEndsItsMembers(t *testing.T) {
 		t.Errorf("got %v", m.Err())
 	}
 }
+
+func TestAFrameThatCannotBeEndsItsMembers(t *testing.T) {
+	r := newHeapRing(t, Options{Capacity: 64 << 10, Groups: 1})
+	p, m := newProducer(t, r), newMember(t, r, "g", GroupPolicy{}, MemberOptions{})
+	at := r.mustTail(t)
+	publish(t, p, "broken")
+	good := r.data.Word(at + 8).Load()
+	r.data.Word(at + 8).Store(frameWord(1<<30, 0, kindData))
+	if _, ok := m.Next(); ok || !errors.Is(m.Err(), ErrCorrupt) {
+		t.Errorf("got %v", m.Err())
+	}
+	r.data.Word(at + 8).Store(good) // for the look at the test's end
+}

@@ -1,20 +1,23 @@
 package shmring
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
 
 // Lists that many processes write and nobody locks: losses, parked messages. A writer draws a number by fetch-add; its entry is
-// the number modulo the list's length, so the newest are kept. The number is stored into the entry's first word last: who reads
-// finds an entry that is not finished, or that was overwritten while it looked, by that word alone.
+// the number modulo the list's length, so the newest are kept. Number and checksum are stored into the entry's first word last: who
+// reads finds an entry that is not finished, or that was overwritten while it looked, by the number, and the mixture that a writer
+// leaves which was stopped while the others went round the list by the checksum.
 //
-//	 0        8                              entrySize
-//	+--------+------------------------------+
-//	| number | what the list is about       |
-//	+--------+------------------------------+
+//	 0        4          8                              64
+//	+--------+----------+------------------------------+
+//	| number | checksum | what the list is about       |
+//	+--------+----------+------------------------------+
 type list struct {
 	mem     shm.Memory
 	next    uint64 // offset of the word that numbers are drawn from
@@ -32,6 +35,15 @@ const (
 // listEntry is an entry's seven words behind its number.
 type listEntry [7]uint64
 
+// sealed returns the entry's first word: the number's low half, and the CRC-32 (IEEE) of the words.
+func (e *listEntry) sealed(number uint64) uint64 {
+	var b [8 * len(e)]byte
+	for i, x := range e {
+		binary.LittleEndian.PutUint64(b[8*i:], x)
+	}
+	return uint64(uint32(number)) | uint64(crc32.ChecksumIEEE(b[:]))<<32
+}
+
 type numbered struct {
 	number uint64
 	listEntry
@@ -48,7 +60,7 @@ func (l list) append(e listEntry) {
 		l.mem.Word(at + 8*uint64(i+1)).StoreRelease(x) // order: release, pair [list] with list.all.
 	}
 	// order: release, pair [list] with list.all: last; who sees the number sees the words.
-	l.mem.Word(at).StoreRelease(number)
+	l.mem.Word(at).StoreRelease(e.sealed(number))
 }
 
 // all returns the entries that are whole, oldest first, and how many were ever drawn.
@@ -59,14 +71,12 @@ func (l list) all() (entries []numbered, drawn uint64) {
 		at := l.entries + listEntrySize*((number-1)%l.n)
 		var e listEntry
 		// order: acquire, pair [list] with list.append: before the words.
-		if l.mem.Word(at).Load() != number {
-			continue
-		}
+		first := l.mem.Word(at).Load()
 		for i := range e {
 			e[i] = l.mem.Word(at + 8*uint64(i+1)).Load() // order: acquire, pair [list] with list.append.
 		}
 		// order: acquire, pair [list] with list.append: again, after the words.
-		if l.mem.Word(at).Load() == number {
+		if first == e.sealed(number) && l.mem.Word(at).Load() == first {
 			entries = append(entries, numbered{number, e})
 		}
 	}

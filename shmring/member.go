@@ -352,9 +352,12 @@ func (m *Member) empty(h uint64) {
 		return
 	}
 	// A stamp is there. It was committed meanwhile, or other members have taken it by now, or it is of a frame that cannot be.
+	// order: none, the stamp's acquire covers it.
+	w := m.data.Word(h + 8).Peek()
 	// order: acquire, pair [head] with Member.take: after the frame, which is this group's only if the head is still there.
-	if _, _, err := m.ring.frameAt(h); err != nil && m.position(m.head.Load()) == h {
-		m.stop(err)
+	if end, _ := m.measure(h); end == h && m.position(m.head.Load()) == h {
+		m.stop(corruptFrame(h, "length and kind", fmt.Sprintf("%d and %d", frameLength(w), frameKind(w)),
+			fmt.Sprintf("DATA of 1 to %d bytes, or PAD up to the segment's end", m.ring.maxFrame)))
 	}
 }
 

@@ -188,7 +188,9 @@ var groupScenarios = []*scenario{
 		if _, err := w.view().Repair(false); err != nil {
 			panic(err)
 		}
-		return []*proc{a, b, w.repairer("R")}
+		r := w.repairer("R")
+		r.mortal = false
+		return []*proc{a, b, r}
 	}, check: func(w *world) { groupCrew.once("g", upTo(1), "A", "B") }},
 	{name: "a member closes while others look", options: groupOptions, preempts: 2, kills: 1, set: func(w *world) []*proc {
 		c := newCrew(w)
