@@ -337,8 +337,8 @@ func TestSteppedGroups(t *testing.T) {
 
 // groupFaults are seeded one by one, as faults are.
 var groupFaults = []fault{
-	{"no confirmation before replacement", "member.go", "		m.confirm(head)\n", "", "members take and one may die"},
-	{"won without the group's number", "member.go",
+	{"no confirmation before replacement", "take.go", "		m.confirm(head)\n", "", "members take and one may die"},
+	{"won without the group's number", "take.go",
 		"		if packedTag(old) != m.number || packedTag(old) == m.number && !before(m.position(old), end) {\n			return\n		}\n		// order: sequentially consistent, pair [won] with Ring.owns and Ring.rangeOf: before the head is replaced.\n		if won.CompareAndSwap(old, pack(end, m.number)) {\n",
 		"		if !before(m.position(old), end) {\n			return\n		}\n		if won.CompareAndSwap(old, pack(end, packedTag(old))) {\n", "another group's member confirms"},
 	{"members scanned before the head", "groupgate.go",
