@@ -3,7 +3,6 @@ package perf
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/topic"
@@ -48,7 +47,7 @@ func (c *busClient) sender(name string, f *filler) (sender, error) {
 	c.closers = append(c.closers, p.Close)
 	switch {
 	case c.o.Batch > 1:
-		return &busBatch{p, f, c.o.Size, c.o.Batch}, nil
+		return newBatching(p.Batch, f, c.o), nil
 	case c.o.Send == "publish":
 		return &copying{p, f, make([]byte, c.o.Size)}, nil
 	case c.o.Send == "claim":
@@ -104,29 +103,6 @@ func newBusWrite(p *bus.Publisher, f *filler, size int) *busWrite {
 func (s *busWrite) send(seq uint64) error {
 	s.seq = seq
 	return s.p.Write(s.size, s.fill)
-}
-
-// busBatch writes several messages in place that become visible together.
-type busBatch struct {
-	p       *bus.Publisher
-	f       *filler
-	size, n int
-}
-
-func (s *busBatch) send(seq uint64) error {
-	b, err := s.p.Batch(s.n * bus.FrameSize(s.size))
-	if err != nil {
-		return err
-	}
-	for i := range s.n {
-		room, err := b.Next(s.size)
-		if err != nil {
-			b.Abort()
-			return fmt.Errorf("message %d of a batch of %d: %w", i, s.n, err)
-		}
-		s.f.fill(room, seq+uint64(i))
-	}
-	return b.Commit()
 }
 
 type busReceiver struct {
