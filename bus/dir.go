@@ -166,23 +166,31 @@ func (d *directory) remove(_ context.Context, name string) error {
 		return err
 	}
 	defer unlock()
-	ring, err := d.ring(name, shmring.Own)
+	path := filepath.Join(d.path, name)
+	err = shmring.CheckTopicDir(path) // somebody else's files stay
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoTopic
+	}
 	if err != nil {
 		return err
 	}
-	if err := ring.MarkClosing(); err != nil {
-		return err
-	}
-	defer d.rings.sweep()
-	// Out of the way first, so that a topic of the same name can be made while the files go.
+	// Out of the way first, so that what is marked is what is removed, and a topic of the same name can be made while the files go.
 	gone, err := os.MkdirTemp(d.path, ".del-") // the prefix that a broker sweeps
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)); err != nil {
+	at := filepath.Join(gone, name)
+	if err := os.Rename(path, at); err != nil {
 		return errors.Join(err, os.Remove(gone))
 	}
-	return errors.Join(shmring.RemoveDir(filepath.Join(gone, name)), os.Remove(gone))
+	defer d.rings.sweep()
+	if ring, err := shmring.Open(at, shmring.Own); err == nil { // one that is damaged cannot be marked: whoever has it mapped finds out
+		_ = ring.Guard(func() { err = ring.MarkClosing() })
+		if err := errors.Join(err, ring.Close()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(shmring.RemoveDir(at), os.Remove(gone))
 }
 
 func (d *directory) dir() string { return d.path }
