@@ -6,20 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 // Main runs cmd with the process's arguments and exits with its code. It is all that a program's main does.
 func Main(cmd *cobra.Command) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default handling is back, so that a second one ends a program that does not listen.
-	context.AfterFunc(ctx, stop)
-	os.Exit(Run(ctx, cmd, os.Args[1:]))
+	os.Exit(Run(interruptible(), cmd, os.Args[1:]))
 }
 
 // Run prepares cmd in the way that the package's documentation describes, executes it with args under ctx, prints its
@@ -81,8 +76,9 @@ func prepare(root *cobra.Command) {
 	root.Version = Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
 	if root.HasSubCommands() {
-		root.AddCommand(completion())
+		root.AddCommand(completion(root.Name()))
 	}
 	walk(root, func(c *cobra.Command) {
 		c.DisableAutoGenTag = true
