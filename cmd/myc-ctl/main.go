@@ -60,7 +60,7 @@ func (t *target) read(c *cobra.Command) (*bus.Conn, error) {
 	if dirErr != nil {
 		return nil, cli.WithHint(errors.Join(err, dirErr), "%s", cli.Hint(err))
 	}
-	note(c, "no broker answers at %s: reading %s itself", *t.socket, dir)
+	cli.Note(c, "no broker answers at %s: reading %s itself", *t.socket, dir)
 	return conn, nil
 }
 
@@ -93,10 +93,13 @@ func hint(err error) error {
 	return err
 }
 
-// note tells on stderr what is not an error.
-func note(c *cobra.Command, format string, args ...any) {
-	w := c.ErrOrStderr()
-	fmt.Fprintf(w, "%s: %s %s\n", c.Root().Name(), cli.Styled(w).Yellow("note:"), fmt.Sprintf(format, args...))
+// ended says of a handle's error that the topic was deleted, where that is what it says.
+func ended(topic string, err error) error {
+	if !errors.Is(err, bus.ErrClosed) {
+		return err
+	}
+	return cli.WithHint(fmt.Errorf("topic %q was deleted while it was in use: %w", topic, err),
+		"begin again when there is a topic of this name: `myc-ctl topic list` shows it")
 }
 
 // completeTopic completes the name of a topic as the first argument.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/spf13/cobra"
 )
@@ -20,7 +21,8 @@ func pubCommand(to *target) *cobra.Command {
 		Use:   "pub NAME",
 		Short: "Publish what comes on stdin",
 		Long: `Publish what comes on stdin: each line as a message with one TLV of type 250, text. It waits where a subscriber leaves no
-room.`,
+room, and ends with its input or Ctrl-C. What is no message (no header, TLVs that do not fill it, a wrong checksum) is
+refused, and ends it.`,
 		Example: "  echo hello | myc-ctl pub market_data\n" +
 			"  myc-ctl sub market_data -o hex --count 10 | myc-ctl pub copy --hex\n" +
 			"  myc-ctl pub market_data --raw < messages.bin",
@@ -46,7 +48,7 @@ room.`,
 			default:
 				err = in.lines(in.text)
 			}
-			return errors.Join(err, pub.Close())
+			return cli.Stream(c.Context(), ended(args[0], errors.Join(err, pub.Close())))
 		})
 	}
 	return c
@@ -69,7 +71,7 @@ func interruptible(ctx context.Context, r io.Reader) io.Reader {
 		_, err := io.Copy(in, r)
 		in.CloseWithError(err) // nil is the end of the input
 	}()
-	context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
 	return out
 }
 
@@ -88,11 +90,11 @@ func (in *input) lines(publish func(line []byte) error) error {
 	r := bufio.NewReaderSize(in.from, 3*in.pub.MaxFrame()+2)
 	for {
 		line, err := r.ReadSlice('\n')
-		if len(line) > 0 || err == nil {
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line+1, bus.ErrTooLarge, in.pub.MaxFrame())
+		}
+		if err == nil || err == io.EOF && len(line) > 0 { // what an interrupted read has of a line is none
 			in.line++
-			if errors.Is(err, bufio.ErrBufferFull) {
-				return fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line, bus.ErrTooLarge, in.pub.MaxFrame())
-			}
 			if err := publish(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
 				return fmt.Errorf("line %d: %w", in.line, err)
 			}
@@ -127,9 +129,31 @@ func (in *input) hex(line []byte) error {
 	}
 	message := make([]byte, hex.DecodedLen(len(digits)))
 	if _, err := hex.Decode(message, digits); err != nil {
-		return fmt.Errorf("not hexadecimal: %w", err)
+		return cli.WithHint(notHex(err), "a line is a whole message in hexadecimal, as `myc-ctl sub -o hex` prints it; without --hex it is text")
+	}
+	if err := valid(message); err != nil {
+		return err
 	}
 	return in.publish(message)
+}
+
+func notHex(err error) error {
+	if wrong, ok := errors.AsType[hex.InvalidByteError](err); ok {
+		return fmt.Errorf("not hexadecimal: %q is no digit", rune(wrong))
+	}
+	return errors.New("not hexadecimal: the number of digits is odd")
+}
+
+// valid refuses what is no message: readers would have to guess.
+func valid(message []byte) error {
+	m, err := codec.Parse(message)
+	if err == nil {
+		err = m.VerifyChecksum()
+	}
+	if err != nil {
+		return cli.WithHint(fmt.Errorf("no message: %w", err), "docs/reference/message-format.md says what a message is; plain text is published without --hex and --raw")
+	}
+	return nil
 }
 
 // raw publishes the messages that stdin holds, and nothing else: bytes between them are an error.
@@ -140,10 +164,15 @@ func (in *input) raw() error {
 	for eof := false; ; {
 		skip, size := codec.Split(buf, limit)
 		if skip > 0 || eof && size == 0 && len(buf) > 0 {
-			return fmt.Errorf("byte %d of stdin: no message of at most %d bytes begins there, or it is cut", offset, limit)
+			return cli.WithHint(fmt.Errorf("byte %d of stdin: no message of at most %d bytes begins there, or it is cut", offset, limit),
+				"stdin holds whole messages back to back, as `myc-ctl sub -o raw` prints them; without --raw its lines are text")
 		}
 		if size > 0 {
-			if err := in.publish(buf[:size]); err != nil {
+			err := valid(buf[:size])
+			if err == nil {
+				err = in.publish(buf[:size])
+			}
+			if err != nil {
 				return fmt.Errorf("message at byte %d of stdin: %w", offset, err)
 			}
 			offset += size
