@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -12,16 +13,20 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mycelium-bus/mycelium/bus/broker"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/mycelium-bus/mycelium/internal/script"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put})
+	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": serve, "stop": stop})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 // topic makes a topic with a few messages: topic DIR NAME KIND.
 func topic() {
@@ -54,6 +59,31 @@ func busy() {
 		must(p.Publish(message(i, func(b *codec.Builder) { b.Append(codec.TypeText, make([]byte, i%200)) })))
 	}
 	must(errors.Join(p.Close(), r.Close()))
+}
+
+// serve is a broker at $MYC_SOCKET until it is told to end: broker DIR.
+func serve() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	c := broker.Defaults()
+	c.Dir, c.Socket, c.Logger = os.Args[1], os.Getenv("MYC_SOCKET"), slog.New(slog.DiscardHandler)
+	b, err := broker.New(c)
+	must(err)
+	must(b.Run(ctx))
+}
+
+// stop stops the broker that has a bus directory, or with -c first lets it go on: stop DIR.
+func stop() {
+	what, dir := syscall.SIGSTOP, os.Args[len(os.Args)-1]
+	if os.Args[1] == "-c" {
+		what = syscall.SIGCONT
+	}
+	note, err := os.ReadFile(filepath.Join(dir, ".lock"))
+	must(err)
+	var pid int
+	_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
+	must(err)
+	must(syscall.Kill(pid, what))
 }
 
 // put writes bytes into a file: put FILE OFFSET HEX.
