@@ -18,6 +18,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
 	"github.com/mycelium-bus/mycelium/codec"
@@ -28,6 +29,8 @@ import (
 func TestMain(m *testing.M) { script.Main(m, map[string]func(){"flash-arbitrage": main}) }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 // market is the messages of a made-up market and how many cycles it has. Message i is published at second 100 + i.
 func market(t testing.TB, seed, events uint64) (messages [][]byte, cycles uint64) {

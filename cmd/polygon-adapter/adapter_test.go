@@ -18,6 +18,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
 	"github.com/mycelium-bus/mycelium/codec"
@@ -28,6 +29,8 @@ import (
 func TestMain(m *testing.M) { script.Main(m, map[string]func(){"polygon-adapter": main}) }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 const (
 	poolA  = "0x00000000000000000000000000000000000000a1"
