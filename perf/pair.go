@@ -34,11 +34,13 @@ type setup struct {
 
 // order is one step.
 type order struct {
-	Do    string `json:"do"` // floor, stalls, round_trip, one_way, stream, end
+	Do    string `json:"do"` // floor, stalls, round_trip, one_way_floor, one_way, judge, stream, end
 	Count uint64 `json:"count,omitempty"`
-	First uint64 `json:"first,omitempty"` // floor: the first sequence number, new to the lines
+	First uint64 `json:"first,omitempty"` // the first sequence number; floors: new to the lines
 	Lines int    `json:"lines,omitempty"`
 	Pause uint32 `json:"pause,omitempty"` // floor: PAUSE between looks
+	Start int64  `json:"start,omitempty"` // one way: when the first message is due, CLOCK_MONOTONIC
+	Gaps  []gap  `json:"gaps,omitempty"`  // judge: those of side 0
 }
 
 // answer is what came of a step.
@@ -53,6 +55,13 @@ type answer struct {
 	ClockNs   float64 `json:"clock_ns,omitempty"` // what reading the clock costs
 
 	StalledShare float64 `json:"stalled_share,omitempty"`
+
+	// One way.
+	Late        bool   `json:"late,omitempty"` // the first message was due before this side was ready
+	Gaps        []gap  `json:"gaps,omitempty"`
+	PageFaults  int64  `json:"page_faults,omitempty"`
+	Preemptions int64  `json:"preemptions,omitempty"`
+	Unstalled   string `json:"unstalled,omitempty"` // judge: the histogram of the messages that no stall touched
 }
 
 // codes are the sentinels that survive the way between processes.

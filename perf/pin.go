@@ -63,7 +63,7 @@ func pin(cpu int) error {
 
 // Realtime gives every thread of this process the scheduling policy SCHED_RR with a priority from 1 (lowest) to 99, so that
 // nothing of the ordinary policies interrupts it (sched(7)). It needs CAP_SYS_NICE. Who measures with [Options.Realtime] on a
-// busy machine calls it with 2 or more for itself, or its workers, which run at 1, keep it from telling them what to do.
+// busy machine calls it with 3 or more for itself, or its workers, which run at 1 and 2, keep it from telling them what to do.
 func Realtime(priority int) error {
 	want := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: uint32(priority)}
 	err := eachThread(func(tid int) (changed bool, err error) {
@@ -75,6 +75,20 @@ func Realtime(priority int) error {
 	})
 	if err != nil {
 		return fmt.Errorf("real-time priority %d: %w", priority, err)
+	}
+	return nil
+}
+
+// realtimeAlone puts the calling goroutine's thread above the process's other ones, and those above all ordinary processes. With
+// equals the runtime's monitor takes the CPU away ten times a second, for 100 us each time (docs/performance.md).
+func realtimeAlone() error {
+	runtime.LockOSThread()
+	if err := Realtime(1); err != nil {
+		return err
+	}
+	above := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 2}
+	if err := unix.SchedSetAttr(0, &above, 0); err != nil {
+		return fmt.Errorf("real-time priority %d: %w", above.Priority, err)
 	}
 	return nil
 }

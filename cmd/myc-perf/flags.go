@@ -46,7 +46,7 @@ func (w *workloadFlags) parse(c *cobra.Command) (perf.Options, error) {
 	o.Stderr = c.ErrOrStderr()
 	var err error
 	if o.Realtime {
-		if err := perf.Realtime(2); err != nil {
+		if err := perf.Realtime(3); err != nil {
 			return o, cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
 		}
 	}
