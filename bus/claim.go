@@ -18,6 +18,9 @@ type Claim struct {
 // [Claim.Commit]. In a topic with many publishers no subscriber passes an open claim, so commit soon; [Publisher.Write]
 // cannot forget to. Errors are those of [Publisher.Publish].
 func (p *Publisher) Claim(n int) (Claim, error) {
+	if end := p.topic.ended(); end != nil {
+		return Claim{}, end.err
+	}
 	c, err := p.ring.Claim(n)
 	if err != nil {
 		return Claim{}, err
@@ -94,6 +97,9 @@ type Batch struct {
 // Batch reserves size bytes for several messages: the sum of their [FrameSize]. It must fit the topic's largest claim,
 // which is at least one largest message and usually a 32nd of the ring. Errors are those of [Publisher.Publish].
 func (p *Publisher) Batch(size int) (Batch, error) {
+	if end := p.topic.ended(); end != nil {
+		return Batch{}, end.err
+	}
 	b, err := p.ring.Batch(size)
 	if err != nil {
 		return Batch{}, err

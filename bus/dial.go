@@ -24,6 +24,8 @@ import (
 // Until there is one, what needs it returns [ErrNoBroker] at once; [Conn.PublisherContext] and [Conn.SubscribeContext] wait for
 // it. Meanwhile the connection repairs every 250 ms the topics that it publishes to.
 //
+// Each 250 ms it looks at the files that it uses: where they were removed under it, its handles return [ErrClosed] with [ErrRemoved].
+//
 // Handles of a topic that was deleted return [ErrClosed], also when one of the same name was made since: open new ones.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	o = o.withDefaults()
@@ -135,7 +137,9 @@ func (b *broker) attach(ctx context.Context, m control.Message, access shmring.A
 		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a) }}
 	}
 	files := shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}
-	att.ring, err = b.ring(ringKey{a.Topic, access}, files)
+	if att.topic, err = b.ring(ringKey{a.Topic, access}, files); err == nil {
+		att.ring = att.topic.ring
+	}
 	if err == nil && att.ring.Nonce() != a.Nonce {
 		err = fmt.Errorf("%w: topic %q has nonce %#x, the broker says %#x", ErrCorrupt, a.Topic, att.ring.Nonce(), a.Nonce)
 	}
@@ -150,24 +154,34 @@ func (b *broker) attach(ctx context.Context, m control.Message, access shmring.A
 }
 
 // ring maps a topic's files, or closes them where they are mapped already.
-func (b *broker) ring(key ringKey, files shmring.Files) (*shmring.Ring, error) {
+func (b *broker) ring(key ringKey, files shmring.Files) (*mapping, error) {
 	defer func() { files.Close() }()
 	var st unix.Stat_t
 	if err := unix.Fstat(files.Ring, &st); err != nil {
 		return nil, err
 	}
-	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (*shmring.Ring, int, error) {
-		lock, err := lockToRepair(files.LocksP)
-		if err != nil {
-			return nil, -1, err
+	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (_ *mapping, err error) {
+		m := &mapping{lock: -1}
+		defer func() {
+			if err != nil {
+				if m.lock >= 0 {
+					unix.Close(m.lock)
+				}
+				unwatch(m.files)
+			}
+		}()
+		if m.lock, err = lockToRepair(files.LocksP); err != nil {
+			return nil, err
+		}
+		if key.access != shmring.Inspect {
+			if m.files, err = watchFDs(files); err != nil {
+				return nil, err
+			}
 		}
 		taken := files
 		files = shmring.Files{Ring: -1, Cursors: -1, Control: -1, LocksP: -1, LocksC: -1}
-		ring, err := shmring.Attach(taken, key.access)
-		if err != nil && lock >= 0 {
-			unix.Close(lock)
-		}
-		return ring, lock, err
+		m.ring, err = shmring.Attach(taken, key.access)
+		return m, err
 	})
 }
 

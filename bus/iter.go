@@ -59,7 +59,7 @@ func (s *Subscription) yieldAll(ctx context.Context, yield func(Message, error) 
 				}
 				continue
 			}
-			err = s.ring.Err()
+			err = s.nothing(0)
 		}
 		if err == nil {
 			s.idle.Idle()

@@ -15,6 +15,7 @@ import (
 // committed nor aborted is aborted by the next call that claims, or by Close.
 type Publisher struct {
 	ring   *shmring.Producer
+	topic  *mapping
 	rules  *rules // nil where the topic takes anything
 	claim  shmring.Claim
 	serial uint64   // of claim
@@ -47,18 +48,27 @@ func (c *Conn) openPublisher(ctx context.Context, topic string, o attachOptions)
 		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
 	}
 	a.slot.taken(ring.Tenancy(), weakly(ring))
-	return &Publisher{ring: ring, rules: newRules(a.config), idle: &Backoff{}, slot: a.slot, id: ring.ID()}, nil
+	return &Publisher{ring: ring, topic: a.topic, rules: newRules(a.config), idle: &Backoff{}, slot: a.slot, id: ring.ID()}, nil
 }
 
 // Publish copies one message of 1 to max_frame bytes into the ring. It returns [ErrBackPressure] while a slow subscriber
-// leaves no room, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed].
+// leaves no room, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed], with [ErrRemoved]
+// where its files were removed, which is found out within 250 ms.
 func (p *Publisher) Publish(message []byte) error {
-	if p.rules != nil {
-		if err := p.rules.check(message); err != nil {
+	if p.rules != nil || p.topic.ended() != nil {
+		if err := p.check(message); err != nil {
 			return err
 		}
 	}
 	return p.ring.Publish(message)
+}
+
+// check is what there is to say of a message before it is published, in a topic that has rules or has ended.
+func (p *Publisher) check(message []byte) error {
+	if end := p.topic.ended(); end != nil {
+		return end.err
+	}
+	return p.rules.check(message)
 }
 
 // PublishWait is Publish that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error

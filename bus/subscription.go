@@ -18,6 +18,7 @@ import (
 // holds publishers up is its slow policy's to say, see [Slow].
 type Subscription struct {
 	ring    *shmring.Reader
+	topic   *mapping
 	pending error // what a Wait found, for the next Poll
 	idle    IdleStrategy
 	slot    slot
@@ -50,7 +51,7 @@ func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOpt
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
 	}
 	a.slot.taken(ring.Tenancy(), weakly(ring))
-	return &Subscription{ring: ring, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
+	return &Subscription{ring: ring, topic: a.topic, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
 }
 
 // Poll hands the messages that are there to handle, one after the other, at most limit of them, and returns how many were
@@ -84,7 +85,7 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 	for n < limit {
 		f, ok := s.ring.Next()
 		if !ok {
-			return n, s.ring.Err()
+			return n, s.nothing(n)
 		}
 		handled = false
 		if err := handle(Message{f}); err != nil {
@@ -94,6 +95,24 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 		n++
 	}
 	return n, nil
+}
+
+// nothing says why there was no message, n messages after the call began: nil if one may still come. What is in the topic comes before
+// the news of its end.
+func (s *Subscription) nothing(n int) error {
+	err := s.ring.Err()
+	if n > 0 || err != nil && err != ErrClosed {
+		return err
+	}
+	end := s.topic.ended()
+	if end == nil {
+		return err
+	}
+	if _, there := s.ring.Next(); there { // it came between the look before and the end
+		s.ring.Unread()
+		return nil
+	}
+	return end.err
 }
 
 func (s *Subscription) takePending() error {
@@ -128,7 +147,7 @@ func (s *Subscription) look() (there bool, err error) {
 		if _, there = s.ring.Next(); there {
 			s.ring.Unread()
 		} else {
-			err = s.ring.Err()
+			err = s.nothing(0)
 		}
 	})
 	if there || fault != nil {
