@@ -93,13 +93,12 @@ func hint(err error) error {
 	return err
 }
 
-// ended says of a handle's error that the topic was deleted, where that is what it says.
+// ended names the topic in a handle's error that says that it is no more.
 func ended(topic string, err error) error {
 	if !errors.Is(err, bus.ErrClosed) {
 		return err
 	}
-	return cli.WithHint(fmt.Errorf("topic %q was deleted while it was in use: %w", topic, err),
-		"begin again when there is a topic of this name: `myc-ctl topic list` shows it")
+	return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
 }
 
 // completeTopic completes the name of a topic as the first argument.

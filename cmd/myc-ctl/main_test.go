@@ -5,71 +5,29 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
-	"github.com/mycelium-bus/mycelium/bus/broker"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/internal/script"
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-ctl": main, "broker": brokerMain, "attached": attachedMain, "claim": claimMain,
+	serve := clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB, Slow: topic.Drop},
+		topic.Config{Name: "execution", Size: topic.MiB, Routing: topic.Queue})
+	script.Main(m, map[string]func(){"myc-ctl": main, "broker": serve, "attached": clitest.Attached, "claim": claimMain,
 		"bytes": bytesMain, "unhex": unhexMain, "held": heldMain})
 }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
-
-// brokerMain is a broker for the transcripts: `broker DIR` serves DIR at $MYC_SOCKET until it is told to end.
-func brokerMain() {
-	config := broker.Defaults()
-	config.Dir, config.Socket = os.Args[1], os.Getenv("MYC_SOCKET")
-	config.Logger = slog.New(slog.DiscardHandler)
-	config.Topics = []topic.Config{{Name: "market_data", Size: topic.MiB, Slow: topic.Drop}, {Name: "execution", Size: topic.MiB, Routing: topic.Queue}}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	b, err := broker.New(config)
-	if err == nil {
-		err = b.Run(ctx)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// attachedMain succeeds if a topic of the bus in a directory has so many consumers: `attached DIR TOPIC N`, or with -p first, so
-// many producers.
-func attachedMain() {
-	args := os.Args[1:]
-	producers := args[0] == "-p"
-	if producers {
-		args = args[1:]
-	}
-	c, err := bus.OpenDir(args[0], bus.Options{})
-	if err == nil {
-		var info bus.TopicInfo
-		info, err = c.Inspect(context.Background(), args[1])
-		n := len(info.Consumers)
-		if producers {
-			n = len(info.Producers)
-		}
-		if err == nil && strconv.Itoa(n) != args[2] {
-			err = fmt.Errorf("%d are attached", n)
-		}
-	}
-	exitWith(err)
-}
 
 // bytesMain publishes bytes, whatever they are, to a topic of the bus in a directory: `bytes DIR TOPIC HEX`.
 func bytesMain() {
@@ -85,7 +43,7 @@ func bytesMain() {
 	if err == nil {
 		err = errors.Join(pub.Publish(b), pub.Close(), c.Close())
 	}
-	exitWith(err)
+	clitest.ExitWith(err)
 }
 
 // unhexMain writes the bytes of a file in hexadecimal to another: `unhex FROM TO`.
@@ -98,7 +56,7 @@ func unhexMain() {
 	if err == nil {
 		err = os.WriteFile(os.Args[2], b, 0o600)
 	}
-	exitWith(err)
+	clitest.ExitWith(err)
 }
 
 // heldMain runs a program whose input does not end, passes SIGINT on to it, and ends as it does: `held PROGRAM ARG...` writes it a line
@@ -118,9 +76,7 @@ func heldMain() {
 	if err == nil {
 		err = cmd.Start()
 	}
-	if err != nil {
-		exitWith(err)
-	}
+	clitest.ExitWith(err)
 	if !silent {
 		go func() {
 			for range time.Tick(5 * time.Millisecond) {
@@ -132,13 +88,6 @@ func heldMain() {
 	}
 	_ = cmd.Wait() // the exit code tells
 	os.Exit(cmd.ProcessState.ExitCode())
-}
-
-func exitWith(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }
 
 // claimMain claims room in a topic of the bus in a directory, makes a file, and never commits: `claim DIR TOPIC FILE`.
@@ -154,10 +103,7 @@ func claimMain() {
 	if err == nil {
 		err = os.WriteFile(os.Args[3], nil, 0o600)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	clitest.ExitWith(err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	<-ctx.Done()

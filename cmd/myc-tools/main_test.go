@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/mycelium-bus/mycelium/bus/broker"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/mycelium-bus/mycelium/internal/script"
@@ -21,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": serve, "stop": stop})
+	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": clitest.Broker(), "stop": stop})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
@@ -59,17 +57,6 @@ func busy() {
 		must(p.Publish(message(i, func(b *codec.Builder) { b.Append(codec.TypeText, make([]byte, i%200)) })))
 	}
 	must(errors.Join(p.Close(), r.Close()))
-}
-
-// serve is a broker at $MYC_SOCKET until it is told to end: broker DIR.
-func serve() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	c := broker.Defaults()
-	c.Dir, c.Socket, c.Logger = os.Args[1], os.Getenv("MYC_SOCKET"), slog.New(slog.DiscardHandler)
-	b, err := broker.New(c)
-	must(err)
-	must(b.Run(ctx))
 }
 
 // stop stops the broker that has a bus directory, or with -c first lets it go on: stop DIR.

@@ -62,6 +62,9 @@ func Stream(ctx context.Context, err error) error {
 	return err
 }
 
+// DeletedHint says what to do about a topic that ends while it is in use.
+const DeletedHint = "somebody deleted the topic or its files: `myc-ctl topic list` shows when there is one of this name again"
+
 // SocketHint adds to the error of a failed connection to the broker's socket what that failure means and what to do.
 // Errors that already carry a hint, and those of other kinds, are returned as they are.
 func SocketHint(err error, socket string) error {

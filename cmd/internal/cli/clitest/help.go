@@ -1,4 +1,3 @@
-// Package clitest answers the question "does a program's help keep what all programs promise?" for the programs' tests.
 package clitest
 
 import (
