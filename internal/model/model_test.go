@@ -22,15 +22,21 @@ func try(t *testing.T, m model) {
 	}
 }
 
-func TestOpenClaims(t *testing.T) { try(t, openClaims) }
-func TestGates(t *testing.T)      { try(t, gates) }
-func TestJoin(t *testing.T)       { try(t, join) }
-func TestJoinTSO(t *testing.T)    { try(t, joinTSO) }
-func TestPadFirst(t *testing.T)   { try(t, padFirst) }
-func TestRepair(t *testing.T)     { try(t, repair) }
-func TestDrop(t *testing.T)       { try(t, drop) }
-func TestRejoin(t *testing.T)     { try(t, rejoin) }
-func TestRing(t *testing.T)       { try(t, ring) }
+func TestOpenClaims(t *testing.T)   { try(t, openClaims) }
+func TestGates(t *testing.T)        { try(t, gates) }
+func TestJoin(t *testing.T)         { try(t, join) }
+func TestJoinTSO(t *testing.T)      { try(t, joinTSO) }
+func TestPadFirst(t *testing.T)     { try(t, padFirst) }
+func TestDrop(t *testing.T)         { try(t, drop) }
+func TestRejoin(t *testing.T)       { try(t, rejoin) }
+func TestGroup(t *testing.T)        { try(t, group) }
+func TestGroupTenants(t *testing.T) { try(t, groupTenants) }
+func TestGroupLost(t *testing.T)    { try(t, groupLost) }
+func TestGroupKeep(t *testing.T)    { try(t, groupKeep) }
+func TestAdopt(t *testing.T)        { try(t, adopt) }
+func TestSleep(t *testing.T)        { try(t, sleep) }
+func TestRepair(t *testing.T)       { try(t, repair) }
+func TestRing(t *testing.T)         { try(t, ring) }
 
 // TestTable prints what make model prints.
 func TestTable(t *testing.T) {

@@ -1,7 +1,7 @@
 package main
 
 // models in the order of the table. Each stands in a file of its name.
-var models = []model{openClaims, gates, join, joinTSO, padFirst, drop, rejoin, repair, ring}
+var models = []model{openClaims, gates, join, joinTSO, padFirst, drop, rejoin, group, groupTenants, groupLost, groupKeep, adopt, sleep, repair, ring}
 
 // model is a question, and the variants of the protocol that it is put to.
 type model struct {
