@@ -30,6 +30,12 @@ var scenarios = []*scenario{
 	{name: "a repairer beside two producers, one of them may die", options: stepOptions.kind(MPMC), preempts: 2, kills: 1, set: func(w *world) []*proc {
 		return []*proc{w.publisher("A", 1, 24), w.publisher("B", 2, 8), w.repairer("R")}
 	}},
+	{name: "a repairer beside one producer, either may die", options: stepOptions.kind(MPMC), preempts: 3, kills: 1, set: func(w *world) []*proc {
+		a := w.process("A", true, nil)
+		pa := w.producer(a)
+		a.body = func() { w.sendShorter(pa, 101, 40, 8); w.sendBatch(pa, 8, 102, 103); w.close(pa) }
+		return []*proc{a, w.repairer("R")}
+	}},
 	{name: "repairers die amid their repair", options: stepOptions.kind(MPMC), preempts: 2, kills: 2, set: func(w *world) []*proc {
 		a := w.process("A", true, nil)
 		pa := w.producer(a)
@@ -107,6 +113,13 @@ var scenarios = []*scenario{
 		w.send(pa, 3, 40)
 		a.body = func() { w.send(pa, 101, 24); w.sendShorter(pa, 102, 40, 8); w.send(pa, 103, 8); w.close(pa) }
 		return []*proc{a, w.successor("B", 201, 8, 24)}
+	}},
+	{name: "two successors want a single producer's place", options: stepOptions.kind(SPSC), preempts: 2, kills: 1, set: func(w *world) []*proc {
+		a := w.process("A", true, nil)
+		pa := w.producer(a)
+		w.send(pa, 1, 40)
+		a.body = func() { w.send(pa, 101, 24); w.close(pa) }
+		return []*proc{a, w.successor("B", 201, 8), w.successor("C", 301, 24)}
 	}},
 	{name: "an open claim is not run over", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
 		// Nobody gates. A refreshes, B claims, and C goes round until B's claim holds it up.
