@@ -51,10 +51,10 @@ func TestChild(t *testing.T) {
 			}
 			fmt.Println("published", next)
 		}
-	case "claimer", "claimer-dir": // claims and never commits
+	case "claimer", "claimer-dir", "claimer-commits": // claims, and commits never or when it is told to
 		var c *bus.Conn
 		var err error
-		if role == "claimer" {
+		if role != "claimer-dir" {
 			c, err = bus.Dial(t.Context(), bus.Options{Name: "child", Socket: filepath.Join(socket, "socket")})
 		} else {
 			c, err = bus.OpenDir(filepath.Join(socket, "bus"), bus.Options{Name: "child"})
@@ -63,10 +63,20 @@ func TestChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := publisher(t, c, "t").Claim(1000); err != nil {
+		claim, err := publisher(t, c, "t").Claim(1000)
+		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("claimed")
+		if role == "claimer-commits" {
+			if !bufio.NewScanner(os.Stdin).Scan() {
+				t.Fatal("not told to commit")
+			}
+			if err := claim.Commit(copy(claim.Bytes(), "committed")); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println("committed")
+		}
 		io.Copy(io.Discard, os.Stdin)
 	case "descriptors": // says what it was given
 		for _, fd := range descriptors(t) {

@@ -27,7 +27,8 @@ type entry struct {
 	ring  *shmring.Ring
 	files [len(fileNames)]identity // as they were when they were opened
 
-	repairing sync.Mutex // held by who repairs
+	repairing sync.Mutex     // held by who repairs, or compares looks
+	stalls    shmring.Stalls // under repairing
 }
 
 // ringOptions are the sizes of a topic's files. The numbers of kinds, routings and sleep modes are the same there.
