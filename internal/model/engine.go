@@ -64,18 +64,18 @@ type explorer[S comparable] struct {
 func explore[S comparable](sys system[S]) result {
 	began := time.Now()
 	e := &explorer[S]{system: sys, seed: maphash.MakeSeed(), seen: newVisited()}
-	var level []node[S]
+	var now level[S]
 	for _, s := range sys.start {
-		if h := e.hash(&s); e.seen.add(h, h) {
-			level = append(level, node[S]{s, h})
-		}
+		h := e.hash(&s)
+		e.seen.add(h, h)
+		now.add(node[S]{s, h})
 	}
-	for len(level) > 0 && !e.failed.Load() {
+	for len(now) > 0 && !e.failed.Load() {
 		if e.seen.len() > mostStates {
-			e.fail("the walk has no end within the bound of states", level[0].hash, -1)
+			e.fail("the walk has no end within the bound of states", now[0][0].hash, -1)
 			break
 		}
-		level = e.next(level)
+		now = e.next(now)
 	}
 	r := result{states: e.seen.len(), fault: e.fault}
 	if e.fault != "" {
@@ -89,43 +89,54 @@ func explore[S comparable](sys system[S]) result {
 // that is a chance of less than 1 in 10,000 for 50 million states, and another one in each run.
 func (e *explorer[S]) hash(s *S) uint64 { return max(maphash.Comparable(e.seed, *s), 1) }
 
-// next expands a level, in pieces that the processors take in turn.
-func (e *explorer[S]) next(level []node[S]) []node[S] {
-	const piece = 2048
-	if len(level) <= piece {
-		return e.expand(level, nil)
+// piece is how many states of a level are kept and expanded together.
+const piece = 2048
+
+// level is the states that are equally far from the start, in pieces.
+type level[S any] [][]node[S]
+
+func (l *level[S]) add(n node[S]) {
+	last := len(*l) - 1
+	if last < 0 || len((*l)[last]) == piece {
+		*l = append(*l, make([]node[S], 0, piece))
+		last++
 	}
+	(*l)[last] = append((*l)[last], n)
+}
+
+// next expands a level; the processors take its pieces in turn.
+func (e *explorer[S]) next(now level[S]) (next level[S]) {
 	var taken atomic.Int64
-	var all []node[S]
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range min(runtime.GOMAXPROCS(0), len(now)) {
 		wg.Go(func() {
-			var mine []node[S]
+			var mine level[S]
 			for !e.failed.Load() {
-				from := int(taken.Add(piece)) - piece
-				if from >= len(level) {
+				i := int(taken.Add(1)) - 1
+				if i >= len(now) {
 					break
 				}
-				mine = e.expand(level[from:min(from+piece, len(level))], mine)
+				e.expand(now[i], &mine)
+				now[i] = nil
 			}
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			all = append(all, mine...)
+			next = append(next, mine...)
 		})
 	}
 	wg.Wait()
-	return all
+	return next
 }
 
-// expand checks states, and appends to next those that one step leads to and that are new.
-func (e *explorer[S]) expand(level []node[S], next []node[S]) []node[S] {
+// expand checks states, and adds to next those that one step leads to and that are new.
+func (e *explorer[S]) expand(now []node[S], next *level[S]) {
 	var s S // here, so that it is allocated once
-	for i := range level {
-		n := &level[i]
+	for i := range now {
+		n := &now[i]
 		if e.system.fault != nil {
 			if f := e.system.fault(&n.state); f != "" {
 				e.fail(f, n.hash, -1)
-				return next
+				return
 			}
 		}
 		quiet := true
@@ -138,20 +149,19 @@ func (e *explorer[S]) expand(level []node[S], next []node[S]) []node[S] {
 			quiet = false
 			if isWrong(name) {
 				e.fail(name[len(faultMark):], n.hash, p)
-				return next
+				return
 			}
 			if h := e.hash(&s); e.seen.add(h, n.hash) {
-				next = append(next, node[S]{s, h})
+				next.add(node[S]{s, h})
 			}
 		}
 		if quiet && e.atRest != nil {
 			if f := e.atRest(&n.state); f != "" {
 				e.fail(f, n.hash, -1)
-				return next
+				return
 			}
 		}
 	}
-	return next
 }
 
 func (e *explorer[S]) fail(what string, at uint64, proc int) {

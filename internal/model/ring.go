@@ -164,7 +164,7 @@ func (x *ringSetup) produce(s *ringState, slot int8) string {
 		return "loads the limit, for the intents"
 	case pClaim:
 		p.i, p.pc = s.p[1-slot].pos, pClaimStamp
-		if p.i == 0 || p.i+ringC >= p.bound || p.i+ringC < p.seen || x.fault == "claims do not gate" {
+		if p.i == 0 || p.i+ringC >= p.bound || p.i+ringC < p.seen || x.fault == noClaimGate {
 			p.i, p.pc = 0, pRaise
 		}
 		p.seen = 0
@@ -182,13 +182,13 @@ func (x *ringSetup) produce(s *ringState, slot int8) string {
 	case pSize:
 		_, end := place(p.t, op.size)
 		p.pos, p.size, p.pc = 0, end-p.t, pIntent
-		if x.fault == "the intent after the claim" {
+		if x.fault == intentLate {
 			p.pc = pSwap
 		}
 		return "clears its intent, stores the size"
 	case pIntent:
 		p.pos, p.wrote, p.pc = p.t, true, pSwap
-		if x.fault == "the intent after the claim" {
+		if x.fault == intentLate {
 			p.pc = pWon
 		}
 		return "stores the intent"
@@ -199,7 +199,7 @@ func (x *ringSetup) produce(s *ringState, slot int8) string {
 		}
 		_, s.tail = place(p.t, op.size)
 		p.start, p.end, p.pc = p.t, s.tail, pWon
-		if x.fault == "the intent after the claim" {
+		if x.fault == intentLate {
 			p.pc = pIntent
 		}
 		return "wins the CAS"
@@ -238,6 +238,9 @@ func (x *ringSetup) stamp(s *ringState, slot int8, op operation) string {
 		return wrong("a frame is stamped that is stamped already")
 	}
 	*s.cell(at) = h
+	if x.fault == clearEarly {
+		p.pos = 0
+	}
 	if p.next += h.len; p.next == end {
 		p.start, p.end, p.next, p.pc = 0, 0, 0, pClear
 	}
@@ -442,12 +445,57 @@ func (x ringSetup) system() system[ringState] {
 // lap is more than a ring full of claims.
 var lap = []operation{batch, long, shorter, batch, long}
 
+// tryRing walks an instance. kills is how many of the two producers, the reader and the repairers may die.
+func tryRing(a, b []operation, kills, reader int8) func(bounds) result {
+	return func(bounds) result {
+		return explore(ringSetup{ops: [2][]operation{a, b}, kills: kills, reader: reader, slack: ringS}.system())
+	}
+}
+
+// ringMistake walks an instance with a mistake in it.
+func ringMistake(x ringSetup) func(bounds) result {
+	return func(bounds) result { return explore(x.system()) }
+}
+
 var ring = model{
 	name:     "ring",
 	question: "claims, refreshes, a join, deaths and repairs together: torn, lost, doubled, ghost, wedge?",
 	variants: []variant{
-		{name: "both may die", run: func(b bounds) result {
-			return explore(ringSetup{ops: [2][]operation{{shorter}, {batch}}, kills: 2, reader: ringC, slack: ringS}.system())
-		}},
+		{name: "with a reader, two die", run: tryRing([]operation{shorter}, []operation{batch}, 2, ringC)},
+		{name: "a lap past a claim, one dies", run: tryRing([]operation{shorter}, lap, 1, ringNoReader)},
+		{name: "a reader joins at the oldest, one dies", run: tryRing([]operation{shorter}, []operation{batch}, 1, ringOldest)},
+		{name: "a reader joins at the newest, one dies", run: tryRing([]operation{shorter}, []operation{batch}, 1, ringNewest)},
+		{name: "two claims each, with a reader, two die", least: full, run: tryRing([]operation{shorter, message}, []operation{batch, long}, 2, ringC)},
+		{name: "a lap past a claim, three die", least: full, run: tryRing([]operation{shorter}, lap, 3, ringNoReader)},
+		{name: "a lap past two claims, two die", least: full, run: tryRing([]operation{shorter, batch}, lap, 2, ringNoReader)},
+		{name: "a lap past a claim, with a reader, one dies", least: full, run: tryRing([]operation{shorter}, lap, 1, ringC)},
+		{name: "two claims each, a reader joins at the oldest, one dies", least: full, run: tryRing([]operation{shorter, abort}, []operation{batch, long}, 1, ringOldest)},
+		{name: "two claims each, a reader joins at the newest, one dies", least: full, run: tryRing([]operation{shorter, abort}, []operation{batch, long}, 1, ringNewest)},
+		{name: "two claims each, with a reader, three die", least: deep, run: tryRing([]operation{shorter, message}, []operation{batch, long}, 3, ringC)},
+		{name: "a lap past two claims, three die", least: deep, run: tryRing([]operation{shorter, batch}, lap, 3, ringNoReader)},
+		{name: "a lap past a claim, with a reader, two die", least: deep, run: tryRing([]operation{shorter}, lap, 2, ringC)},
+
+		{name: intentLate, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{shorter}, {batch}}, kills: 2, reader: ringNoReader, fault: intentLate})},
+		{name: clearEarly, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{shorter}, {batch}}, kills: 1, reader: ringNoReader, fault: clearEarly})},
+		{name: noClaimGate, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{shorter}, lap}, reader: ringNoReader, fault: noClaimGate})},
+		{name: "a joiner begins at the oldest byte", wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{long, long, message}, {long, long}}, reader: ringOldest})},
+		{name: stampFirst, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{message}, {shorter}}, kills: 1, reader: ringNoReader, fault: stampFirst})},
+		{name: noLimit, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{shorter}, lap}, kills: 1, reader: ringNoReader, fault: noLimit})},
+		{name: leavesReader, wrong: true, run: ringMistake(ringSetup{
+			ops: [2][]operation{{shorter}, {batch}}, kills: 1, reader: ringC, fault: leavesReader})},
 	},
 }
+
+// The mistakes that producers and a repairer can make; judge.go has the judge's.
+const (
+	intentLate   = "the intent after the claim"
+	clearEarly   = "the intent cleared before the last stamp"
+	noClaimGate  = "claims do not gate"
+	leavesReader = "the repair leaves dead readers"
+)

@@ -47,7 +47,7 @@ func (x *ringSetup) mend(s *ringState) string {
 		return "takes the repair lock"
 	case mReader:
 		m.pc = mProbe
-		if s.r.active && !s.r.alive {
+		if s.r.active && !s.r.alive && x.fault != leavesReader {
 			s.r = ringReader{}
 			return "frees the reader's slot"
 		}
@@ -112,6 +112,9 @@ func (x *ringSetup) mend(s *ringState) string {
 		}
 		d.pos = 0
 		return "clears the intent"
+	}
+	if d.start != 0 {
+		return wrong("the repair frees the slot of an open claim")
 	}
 	d.used = false
 	m.nextSlot()
