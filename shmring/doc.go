@@ -42,14 +42,21 @@
 //	[won]        Producer.reserveShared                       Ring.Inspect; a repairer
 //	[limit]      Producer.refresh                             joiners, Reader.intact, Reader.checkGate, producers
 //	[overwrite]  Producer.refresh: fence after the limit      Reader.nextCopy, Reader.intact: fence before the limit
-//	[cursor]     Reader.publish, Reader.join                  Producer.gateOfReaders
-//	[join]       Producer.refresh: tail before the scan       Reader.join: state word before the limit
-//	[state]      Ring.activate, lease.end, Reader.checkGate   every scan, Ring.grant
+//	[cursor]     Reader.publish, join, regate                 Producer.gateOfReaders, ungate
+//	[join]       Producer.refresh: tail before the scan       Reader.join, regate: state word before the limit
+//	[state]      Ring.activate, lease.end, Reader.checkGate,  every scan, Ring.grant
+//	             regate
 //	[used]       Ring.activate                                every scan
 //	[policy]     Ring.GrantConsumer                           Producer.gateOfReaders, Ring.newReader
-//	[dropped]    whoever drops a reader                       Producer.gateOfReaders, Reader.checkGate
+//	[dropped]    Producer.ungate                              Producer.gateOfReaders, Reader.checkGate, outOfReach
 //	[head]       Ring.initialize                              Ring.verifyGroups
 //	[closing]    Ring.MarkClosing                             Ring.Closing
+//	[wake]       Producer.wakeReaders                         Ring.fallAsleep, every commit
+//	[asleep]     Ring.fallAsleep                              every commit
+//	[fenced]     Ring.fallAsleep                              Ring.fallAsleep of another sleeper
+//	[space]      Ring.freed                                   Producer.AwaitSpace
+//	[blocked]    Producer.AwaitSpace                          Ring.freed
+//	[alarm]      Alarm.Ring                                   Sleep
 //	[config]     Ring.SetConfig                               Ring.Config
 //	[floor]      Lines.Send                                   Lines.Await
 //	[repairer]   Ring.repairUnder                             Ring.Repairer
@@ -67,6 +74,6 @@
 //
 // # Read in this order
 //
-// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go; then slots.go (who holds what), create.go and ring.go (files),
+// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go, slow.go, sleep.go; then slots.go (who holds what), create.go and ring.go (files),
 // inspect.go and verify.go (tools).
 package shmring

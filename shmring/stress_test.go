@@ -59,7 +59,7 @@ func stress(t *testing.T, k Kind, producers, consumers, total int) {
 	for c := range consumers {
 		policy := Policy{Slow: Block}
 		if c%2 == 1 {
-			policy.Slow = Drop // nobody decides to drop here: it is a gating reader that copies
+			policy.Slow, policy.Patience = Drop, time.Hour // a gating reader that copies, and is not dropped
 		}
 		rd := newReaderOn(t, r, again(t, r, Consume), policy, Newest())
 		wg.Add(1)

@@ -3,7 +3,7 @@
 package shm
 
 import (
-	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -78,17 +78,73 @@ func (w *Word) Add(d uint64) uint64 {
 	}
 }
 
-// Word32 is a 32-bit word for the futex; the futex is not stepped through, nor is the word.
-type Word32 struct{ v uint32 }
+// Word32 is a 32-bit word for the futex. Here it is the whole 8 bytes that a 32-bit word has to itself; the upper ones are zero.
+type Word32 struct{ v uint64 }
 
-// Load reads the word.
-func (w *Word32) Load() uint32 { return atomic.LoadUint32(&w.v) }
+func (w *Word32) word() *Word { return (*Word)(unsafe.Pointer(w)) }
 
-// Store writes the word.
-func (w *Word32) Store(x uint32) { atomic.StoreUint32(&w.v, x) }
+// Load is a step.
+func (w *Word32) Load() uint32 { return uint32(w.word().Load()) }
 
-// CompareAndSwap replaces old by x and reports whether it did.
-func (w *Word32) CompareAndSwap(old, x uint32) bool { return atomic.CompareAndSwapUint32(&w.v, old, x) }
+// Store is a step that drains the store buffer.
+func (w *Word32) Store(x uint32) { w.word().Store(uint64(x)) }
+
+// CompareAndSwap is a step that drains the store buffer.
+func (w *Word32) CompareAndSwap(old, x uint32) bool {
+	return w.word().CompareAndSwap(uint64(old), uint64(x))
+}
+
+// Sleeper is a [Stepper] that also steps through sleeping and waking; with another one nobody sleeps.
+type Sleeper interface {
+	FutexWait(w *uint64, x uint32)
+	FutexWake(w *uint64)
+	// Barrier drains the store buffers of all processes.
+	Barrier()
+}
+
+// FutexWait is a step: the process sleeps from there on, if the word holds x.
+func FutexWait(w *Word32, x uint32, _ time.Duration) error {
+	if s, ok := Steps.(Sleeper); ok {
+		s.FutexWait(&w.v, x)
+	}
+	return nil
+}
+
+// MaxWaitAny is how many words FutexWaitAny takes.
+const MaxWaitAny = 128
+
+// FutexWaitAny waits on the first word alone.
+func FutexWaitAny(words []*Word32, values []uint32, d time.Duration) error {
+	return FutexWait(words[0], values[0], d)
+}
+
+// FutexWake is a step.
+func FutexWake(w *Word32) {
+	if s, ok := Steps.(Sleeper); ok {
+		s.FutexWake(&w.v)
+	}
+}
+
+// RegisterBarrier is nothing here: every process is reached by Barrier.
+func RegisterBarrier() {}
+
+// BarrierReady is true.
+func BarrierReady() bool { return true }
+
+// Barrier is a step.
+func Barrier() error {
+	if s, ok := Steps.(Sleeper); ok {
+		s.Barrier()
+	}
+	return nil
+}
+
+// FenceFull is a step that drains the store buffer.
+func FenceFull() {
+	if Steps != nil {
+		Steps.Fence()
+	}
+}
 
 // FenceStores is nothing on x86.
 func FenceStores() {}
