@@ -79,23 +79,46 @@ func (w *Word) Add(d uint64) uint64 {
 }
 
 // Word32 is a 32-bit word for the futex. Here it is the whole 8 bytes that a 32-bit word has to itself; the upper ones are zero.
+// Its accesses are steps under a [Sleeper]; where nobody sleeps they would only multiply the schedules.
 type Word32 struct{ v uint64 }
 
-func (w *Word32) word() *Word { return (*Word)(unsafe.Pointer(w)) }
+func (w *Word32) stepped() bool {
+	_, ok := Steps.(Sleeper)
+	return ok
+}
 
 // Load is a step.
-func (w *Word32) Load() uint32 { return uint32(w.word().Load()) }
+func (w *Word32) Load() uint32 {
+	if w.stepped() {
+		return uint32(Steps.Load(&w.v))
+	}
+	return uint32(w.v)
+}
 
 // Store is a step that drains the store buffer.
-func (w *Word32) Store(x uint32) { w.word().Store(uint64(x)) }
+func (w *Word32) Store(x uint32) {
+	if w.stepped() {
+		Steps.StoreFull(&w.v, uint64(x))
+		return
+	}
+	w.v = uint64(x)
+}
 
 // CompareAndSwap is a step that drains the store buffer.
 func (w *Word32) CompareAndSwap(old, x uint32) bool {
-	return w.word().CompareAndSwap(uint64(old), uint64(x))
+	if w.stepped() {
+		return Steps.CompareAndSwap(&w.v, uint64(old), uint64(x))
+	}
+	if uint32(w.v) != old {
+		return false
+	}
+	w.v = uint64(x)
+	return true
 }
 
 // Sleeper is a [Stepper] that also steps through sleeping and waking; with another one nobody sleeps.
 type Sleeper interface {
+	Stepper
 	FutexWait(w *uint64, x uint32)
 	FutexWake(w *uint64)
 	// Barrier drains the store buffers of all processes.
