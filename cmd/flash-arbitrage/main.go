@@ -79,9 +79,11 @@ func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer
 	if err != nil {
 		return cli.WithHint(err, "%s", dex.PoolsHint)
 	}
+	over := cli.Waiting(cli.Patience, func() { note(stderr, cli.WaitsForBroker, socket) })
 	conn, err := bus.Dial(ctx, bus.Options{Name: "flash-arbitrage", Socket: socket})
+	over()
 	if err != nil {
-		return cli.SocketHint(err, socket)
+		return cli.Stream(ctx, cli.SocketHint(err, socket))
 	}
 	defer conn.Close()
 	return serve(ctx, conn, pools, o, stdout, stderr)
@@ -96,7 +98,7 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	defer pub.Close()
 	info, err := conn.Inspect(ctx, o.topic)
 	if err != nil {
-		return topicHint(err, o.topic)
+		return cli.Stream(ctx, topicHint(err, o.topic))
 	}
 	// Also to report from now on it begins with the oldest: prices of before hold until the next swap.
 	sub, err := conn.Subscribe(o.topic, bus.From(bus.Oldest), bus.Slow(bus.Block))
@@ -106,7 +108,8 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	defer sub.Close()
 	fmt.Fprintf(stderr, "flash-arbitrage: ready, follows %s\n", o.topic)
 
-	h := newHunter(pools, func(m []byte) error { return pub.PublishWait(ctx, m) }, cyclePrinter(stdout, o.json), wallNow)
+	publish := cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.signals) })
+	h := newHunter(pools, publish, cyclePrinter(stdout, o.json), wallNow)
 	if h.began, err = processStart(); err != nil {
 		return err
 	}
@@ -171,12 +174,19 @@ func loadPools(given string) (*dex.Pools, error) {
 	return pools, err
 }
 
+// note tells what is neither a result nor an error.
+func note(stderr io.Writer, format string, args ...any) {
+	fmt.Fprintf(stderr, "flash-arbitrage: note: "+format+"\n", args...)
+}
+
 func topicHint(err error, topic string) error {
 	switch {
 	case errors.Is(err, bus.ErrNoTopic):
 		return cli.WithHint(err, "`myc-ctl topic list` shows the topics; `myc-ctl topic create %s --kind mpmc --routing fanout --size 16MiB` makes this one", topic)
 	case errors.Is(err, bus.ErrInUse):
 		return cli.WithHint(err, "a topic of this kind admits one; `myc-ctl topic inspect %s` names it", topic)
+	case errors.Is(err, errors.ErrUnsupported):
+		return cli.WithHint(err, "name a topic with routing fanout: `myc-ctl topic list` shows it")
 	case errors.Is(err, bus.ErrClosed):
 		return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
 	case errors.Is(err, bus.ErrPermission):

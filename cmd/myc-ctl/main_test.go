@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) {
 	serve := clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB, Slow: topic.Drop},
 		topic.Config{Name: "execution", Size: topic.MiB, Routing: topic.Queue})
-	script.Main(m, map[string]func(){"myc-ctl": main, "broker": serve, "attached": clitest.Attached, "claim": claimMain,
+	script.Main(m, map[string]func(){"myc-ctl": main, "broker": serve, "attached": clitest.Attached, "stop": clitest.Stop, "claim": claimMain,
 		"bytes": bytesMain, "unhex": unhexMain, "held": heldMain})
 }
 

@@ -33,13 +33,14 @@ refused, and ends it.`,
 	raw := c.Flags().Bool("raw", false, "stdin holds whole messages back to back")
 	c.MarkFlagsMutuallyExclusive("hex", "raw")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := to.dial(c.Context())
-		return with(conn, err, func(conn *bus.Conn) error {
+		conn, err := to.dial(c)
+		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
 			pub, err := conn.PublisherContext(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			in := &input{ctx: c.Context(), from: interruptible(c.Context(), c.InOrStdin()), pub: pub}
+			in := &input{from: interruptible(c.Context(), c.InOrStdin()), pub: pub,
+				send: cli.PublishWait(c.Context(), pub, cli.Patience, func() { cli.Note(c, cli.WaitsForRoom, args[0]) })}
 			switch {
 			case *raw:
 				err = in.raw()
@@ -48,17 +49,17 @@ refused, and ends it.`,
 			default:
 				err = in.lines(in.text)
 			}
-			return cli.Stream(c.Context(), ended(args[0], errors.Join(err, pub.Close())))
-		})
+			return ended(args[0], errors.Join(err, pub.Close()))
+		}))
 	}
 	return c
 }
 
 // input publishes what it reads.
 type input struct {
-	ctx  context.Context
 	from io.Reader
 	pub  *bus.Publisher
+	send func(message []byte) error // when there is room
 	line uint64
 	buf  []byte
 }
@@ -77,7 +78,7 @@ func interruptible(ctx context.Context, r io.Reader) io.Reader {
 
 // publish publishes a message when there is room.
 func (in *input) publish(message []byte) error {
-	err := in.pub.PublishWait(in.ctx, message)
+	err := in.send(message)
 	if errors.Is(err, bus.ErrTooLarge) {
 		return fmt.Errorf("%w: %d bytes, the topic's messages have 1 to %d", err, len(message), in.pub.MaxFrame())
 	}

@@ -48,6 +48,9 @@ wrong and was put right; it is 1 if a topic could not be looked at, for one beca
 		if output.String() == "json" {
 			return errors.Join(cli.PrintJSON(c.OutOrStdout(), v), failed)
 		}
+		if failed != nil && len(v.Topics) == 0 {
+			return failed
+		}
 		verdict := "nothing to repair"
 		if n := len(v.Repairs); n > 0 && *dry {
 			verdict = count(n, "repair") + " wanted"

@@ -48,7 +48,7 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 			mode = bus.Slow(bus.Block)
 		}
 		conn, err := to.read(c)
-		return with(conn, err, func(conn *bus.Conn) error {
+		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
 			sub, err := conn.SubscribeContext(c.Context(), args[0], bus.From(start), mode, bus.Fanout())
 			if err != nil {
 				return err
@@ -58,8 +58,8 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
 				cli.Note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
 			})
-			return cli.Stream(c.Context(), ended(args[0], errors.Join(err, sub.Close())))
-		})
+			return ended(args[0], errors.Join(err, sub.Close()))
+		}))
 	}
 	return c
 }

@@ -63,7 +63,7 @@ Kind, routing, sizes and slots never change while a topic lives.`,
 		if err := checkConfig(config, f); err != nil {
 			return err
 		}
-		conn, err := to.dial(c.Context())
+		conn, err := to.dial(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			if err := conn.CreateTopic(c.Context(), config); err != nil {
 				return err
@@ -114,7 +114,7 @@ last handle is closed.`,
 		ValidArgsFunction: to.completeTopic,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := to.dial(c.Context())
+		conn, err := to.dial(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			if err := conn.DeleteTopic(c.Context(), args[0]); err != nil {
 				return err

@@ -71,6 +71,9 @@ began; it waits for none.`,
 			_, err := tools.Dump(c.Context(), t.Ring, c.OutOrStdout(), tools.DumpOptions{
 				From: start, Count: *count, Format: tools.Format(output.String()),
 				Gap: func(g tools.Gap) { cli.Warn(c, "%s", g) }})
+			if errors.Is(err, shmring.ErrPosition) {
+				return cli.WithHint(err, "--from oldest begins with what is left; -o json prints each message's position")
+			}
 			return err
 		})
 	}
@@ -129,11 +132,15 @@ func hint(err error, dir string) error {
 		if names := tools.Topics(dir); len(names) > 0 {
 			return cli.WithHint(err, "the topics there are %s", strings.Join(names, ", "))
 		}
-		return cli.WithHint(err, "there is no topic there: name the broker's directory with --dir or MYC_DIR")
+		return cli.WithHint(err, "there is no topic there: name the broker's directory with --dir or MYC_DIR, or its socket with --socket")
 	case errors.Is(err, shmring.ErrPermission):
 		return cli.WithHint(err, "a topic's files are their owner's alone: make a copy so with `chmod -R go= DIR`")
 	case errors.Is(err, fs.ErrPermission):
 		return cli.WithHint(err, "only root and the broker's user may look into a topic")
+	case errors.Is(err, tools.ErrNotATopic):
+		return cli.WithHint(err, "name a topic, a copy of its directory, or its file ring")
+	case errors.Is(err, shmring.ErrCorrupt):
+		return cli.WithHint(err, "it is no topic's, or damaged: the first field that is wrong is named")
 	case errors.Is(err, shmring.ErrVersion):
 		return cli.WithHint(err, "use the myc-tools that came with the broker that made the topic")
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": clitest.Broker(), "stop": stop})
+	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": clitest.Broker(), "stop": clitest.Stop})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
@@ -57,20 +57,6 @@ func busy() {
 		must(p.Publish(message(i, func(b *codec.Builder) { b.Append(codec.TypeText, make([]byte, i%200)) })))
 	}
 	must(errors.Join(p.Close(), r.Close()))
-}
-
-// stop stops the broker that has a bus directory, or with -c first lets it go on: stop DIR.
-func stop() {
-	what, dir := syscall.SIGSTOP, os.Args[len(os.Args)-1]
-	if os.Args[1] == "-c" {
-		what = syscall.SIGCONT
-	}
-	note, err := os.ReadFile(filepath.Join(dir, ".lock"))
-	must(err)
-	var pid int
-	_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
-	must(err)
-	must(syscall.Kill(pid, what))
 }
 
 // put writes bytes into a file: put FILE OFFSET HEX.

@@ -87,9 +87,11 @@ func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer
 		return err
 	}
 	defer in.close()
+	over := cli.Waiting(cli.Patience, func() { note(stderr, cli.WaitsForBroker, socket) })
 	conn, err := bus.Dial(ctx, bus.Options{Name: "polygon-adapter", Socket: socket})
+	over()
 	if err != nil {
-		return cli.SocketHint(err, socket)
+		return cli.Stream(ctx, cli.SocketHint(err, socket))
 	}
 	defer conn.Close()
 	return publish(ctx, conn, in, o, stdout, stderr)
@@ -104,11 +106,16 @@ func publish(ctx context.Context, conn *bus.Conn, in *inputs, o options, stdout,
 	defer pub.Close()
 	p := player{
 		in: in, speed: o.speed, rate: o.rate, loop: o.loop, limit: o.events, clock: wallClock{}, stderr: stderr,
-		publish: func(message []byte) error { return pub.PublishWait(ctx, message) },
+		publish: cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.topic) }),
 	}
 	sum, err := p.play(ctx)
 	sum.Interrupted = err != nil && cli.Stream(ctx, err) == nil
 	return errors.Join(cli.Stream(ctx, topicHint(err, o.topic)), sum.print(stdout, o.json), in.leftOut())
+}
+
+// note tells what is neither a result nor an error.
+func note(stderr io.Writer, format string, args ...any) {
+	fmt.Fprintf(stderr, "polygon-adapter: note: "+format+"\n", args...)
 }
 
 func topicHint(err error, topic string) error {

@@ -3,16 +3,11 @@ package cli
 import (
 	"context"
 	"os"
-	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/tools"
 	"github.com/spf13/cobra"
 )
-
-// answerTime is how long a broker may take to say where its directory is: one that is stopped must not stop who looks at
-// files.
-const answerTime = 2 * time.Second
 
 // BusDir returns the bus directory to look into: the one given, else that of the broker that answers at the socket, else
 // $MYC_DIR, else the default one. A broker that nobody named, at the default socket, comes after $MYC_DIR. cmd is the
@@ -25,7 +20,8 @@ func BusDir(cmd *cobra.Command, dir, socket string) string {
 	case !named && os.Getenv("MYC_DIR") != "":
 		return os.Getenv("MYC_DIR")
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerTime)
+	// A broker that is stopped must not stop who looks at files.
+	ctx, cancel := context.WithTimeout(cmd.Context(), Patience)
 	defer cancel()
 	conn, err := bus.Dial(ctx, bus.Options{Name: cmd.Root().Name(), Socket: socket})
 	if err != nil {

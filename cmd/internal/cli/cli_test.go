@@ -36,6 +36,7 @@ func program() *cobra.Command {
 	}
 	show.Flags().Uint64("count", 0, "how `MANY`")
 	show.Flags().Duration("wait", 0, "how `LONG`")
+	show.MarkFlagsMutuallyExclusive("count", "wait")
 	var size topic.Size
 	show.Flags().TextVar(&size, "size", size, "how large in `BYTES`")
 	output := OutputFlag(show)
@@ -166,6 +167,13 @@ func TestSocketHint(t *testing.T) {
 			t.Errorf("%v: hint %q, want %q in it", c.err, hint, c.want)
 		}
 	}
+}
+
+func TestWaiting(t *testing.T) {
+	told := make(chan bool, 1)
+	defer Waiting(0, func() { told <- true })()
+	<-told // or the test's watchdog ends it
+	Waiting(time.Hour, func() { t.Error("told what is over") })()
 }
 
 func TestVersion(t *testing.T) {

@@ -30,6 +30,7 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string) int {
 	if err == nil {
 		return ExitOK
 	}
+	err = plainFlagGroup(err)
 	code := exitCode(err)
 	if code == ExitUsage && Hint(err) == "" {
 		err = WithHint(err, "`%s --help` shows how it is called", at.CommandPath())
@@ -83,6 +84,7 @@ func prepare(root *cobra.Command) {
 	walk(root, func(c *cobra.Command) {
 		c.DisableAutoGenTag = true
 		c.Flags().SortFlags = false
+		c.Args = plainArgs(c.Args)
 		c.PersistentPreRunE = marked(c.PersistentPreRunE)
 		c.PreRunE = marked(c.PreRunE)
 		c.RunE = marked(c.RunE)

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/broker"
@@ -50,6 +52,20 @@ func Attached() {
 		}
 	}
 	ExitWith(err)
+}
+
+// Stop is a program for transcripts: `stop DIR` stops the broker that has a bus directory (SIGSTOP), `stop -c DIR` lets it go on.
+func Stop() {
+	what, dir := syscall.SIGSTOP, os.Args[len(os.Args)-1]
+	if os.Args[1] == "-c" {
+		what = syscall.SIGCONT
+	}
+	note, err := os.ReadFile(filepath.Join(dir, ".lock"))
+	ExitWith(err)
+	var pid int
+	_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
+	ExitWith(err)
+	ExitWith(syscall.Kill(pid, what))
 }
 
 // ExitWith ends a program for transcripts with the error, unless there is none.
