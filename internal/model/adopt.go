@@ -13,7 +13,7 @@ package main
 type slotWord struct{ kind, gen int8 }
 
 const (
-	adoptFree   = -1 - iota // kinds; 0 and 1 are "adopted by that slot", in the third variant
+	adoptFree = -1 - iota // kinds; 0 and 1 are "adopted by that slot", in the third variant
 	adoptOrphan
 	adoptMember
 	unlocked

@@ -2,11 +2,11 @@ package main
 
 // Dropping: two producers decide at once to stop waiting for a reader; may the decision hit another reader, or be taken back?
 //
-// The code for it comes with delivery; Producer.gateOfReaders (limit.go) has the order of the loads already. A slot has tenants one
-// after the other: the first may be dropped, may join again under the next generation, and closes; the next one writes its policy,
-// becomes active under the next generation, and may be a block reader, which nobody may drop. A producer that drops loads `dropped`,
-// the state word and the policy, and then CASes `dropped` from what it loaded to the generation. Two deciders, three tenants,
-// four generations. That two deciders see the patience run out is taken for granted: they may decide at any time.
+// It stands for Producer.ungate (slow.go) and Ring.GrantConsumer (slots.go) of package shmring. A slot has tenants one after the
+// other: the first may be dropped, may gate again under the next generation, and closes; the next one's policy is written before
+// it becomes active under the next generation, and may be block, which nobody may drop. A producer that drops loads `dropped`, the
+// state word and the policy, and then CASes `dropped` from what it loaded to the generation. Two deciders, three tenants, four
+// generations. Two deciders may find the patience over at any time.
 
 type dropState struct {
 	active, block bool // the slot's state word and policy

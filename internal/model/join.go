@@ -2,7 +2,7 @@ package main
 
 // Joining: can a reader join without waiting for the refreshes that are under way?
 //
-// It stands for Reader.join (join.go) against Producer.refreshed and gateOfReaders (limit.go). One joiner, two refreshers that each
+// It stands for Reader.join (join.go) against Producer.look and gateOfReaders (limit.go). One joiner, two refreshers that each
 // load the tail and the reader's slot in two steps, and a crowd that claims what the limit allows. A unit is a segment (S = 1), the
 // ring has eight. A claim is at most a segment long, so a refresh that loaded the tail t raises the limit to t + S at most.
 

@@ -2,7 +2,7 @@ package main
 
 // Joining a ring with one producer, on x86: what of the producer's refresh has to be a full store?
 //
-// It stands for the branch of Producer.refreshed (limit.go) for single producers against Reader.join (join.go). The producer
+// It stands for the branch of Producer.look (limit.go) for single producers against Reader.join (join.go). The producer
 // executes no locked instruction but the store of its tail before the scan; its limit goes through its store buffer (buffer.go). The
 // joiner's stores are locked. With plain stores alone the limit of the refresh before can still sit in the buffer while the joiner
 // looks, and the next refresh, which missed the joiner as well, goes beyond what the joiner allows for.

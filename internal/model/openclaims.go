@@ -2,7 +2,7 @@ package main
 
 // Open claims: may the limit pass the claim of a producer that is stopped between its CAS and its stamp?
 //
-// It stands for the order of the loads in Producer.refreshed and gateOfClaims (limit.go): the tail first, then the intents. One
+// It stands for the order of the loads in Producer.look and gateOfClaims (limit.go): the tail first, then the intents. One
 // slow producer makes one claim, a crowd claims and commits whatever the limit allows, and two refreshers scan at the same time,
 // each a load at a time; no reader gates. A unit is a segment; the ring has five. The crowd goes two laps far and more.
 //

@@ -2,11 +2,12 @@ package main
 
 // Joining again: does a reader that was dropped gate again, whatever refreshes and decisions are under way?
 //
-// The code for it comes with delivery; Ring.join and Producer.gateOfReaders have the two halves of it. One reader reads, is dropped, and
-// joins anew under the next generation, with a stand-in, as any joiner does (join.go). Two producers refresh, and drop the reader
-// when it holds them up: the tail, `dropped`, the state word, the cursor, a load a step, then the limit, and in another step the CAS of
-// `dropped`. A unit is a segment, the ring has four; the credit is three. Once the reader has joined again and is not dropped,
-// the limit stays within its reach.
+// It stands for Producer.look, gateOfReaders and ungate (limit.go, slow.go) against Reader.regate (slow.go) of package shmring. One reader
+// reads, is dropped, reads on, and joins anew under the next generation, with a stand-in, as any joiner does (join.go). Two
+// producers refresh, and drop the reader when it holds them up: the tail, `dropped`, the state word, the cursor, a load a step, then
+// the limit; and for the decision `dropped` and the state word once more, then the CAS. That its patience is over is taken for
+// granted. A unit is a segment, the ring has four; the credit is three. Once the reader has joined again and is not dropped, the limit
+// stays within its reach.
 
 const (
 	rejoinC      = 4
@@ -23,13 +24,15 @@ type rejoinState struct {
 
 type rejoinSetup struct {
 	slack int8
-	order string // of the loads: t tail, d dropped, s state word, c cursor
+	order string // of a scan's loads: t tail, d dropped, s state word, c cursor
 	end   int8
+
+	stateFirst bool // a decision loads the state word before dropped
 }
 
 func (x rejoinSetup) refresher(i int) process[rejoinState] {
 	return process[rejoinState]{"producer " + "12"[i:i+1], func(s *rejoinState) string {
-		r := &s.r[i]
+		r, idle := &s.r[i], rejoinState{}.r[i]
 		if int(r.pc) < len(x.order) {
 			r.pc++
 			switch x.order[r.pc-1] {
@@ -46,11 +49,24 @@ func (x rejoinSetup) refresher(i int) process[rejoinState] {
 			r.cursor = s.cursor
 			return "loads the cursor"
 		}
-		if r.pc == 5 {
+		switch r.pc {
+		case 5, 6:
+			if (r.pc == 5) == x.stateFirst {
+				if r.pc++; s.gen != r.gen {
+					*r = idle
+				}
+				return "decides: loads the state word"
+			}
+			r.dropped = s.dropped
+			if r.pc++; r.dropped == r.gen {
+				*r = idle
+			}
+			return "decides: loads dropped"
+		case 7:
 			if s.dropped == r.dropped {
 				s.dropped = r.gen
 			}
-			s.r[i] = rejoinState{}.r[i]
+			*r = idle
 			return "drops the generation, if dropped is as it was"
 		}
 		limit := r.tail + 1
@@ -58,11 +74,11 @@ func (x rejoinSetup) refresher(i int) process[rejoinState] {
 			limit = min(limit, r.cursor+rejoinCredit)
 		}
 		if limit <= s.limit && r.dropped != r.gen {
-			r.pc, r.tail, r.cursor = 5, 0, 0
+			r.pc, r.tail, r.cursor, r.dropped = 5, 0, 0, 0
 			return "is held up"
 		}
 		s.limit = max(s.limit, limit)
-		s.r[i] = rejoinState{}.r[i]
+		*r = idle
 		return "raises the limit"
 	}}
 }
@@ -119,9 +135,13 @@ var rejoin = model{
 	name:     "rejoin",
 	question: "does a reader that was dropped gate again, whatever is under way?",
 	variants: []variant{
-		{name: "tail, dropped, state, cursor", run: func(b bounds) result { return explore(rejoinSetup{1, "tdsc", b.pick(7, 9, 11)}.system()) }},
-		{name: "the state word before dropped", wrong: true, run: func(bounds) result { return explore(rejoinSetup{1, "tsdc", 9}.system()) }},
-		{name: "the tail after the slot", wrong: true, run: func(bounds) result { return explore(rejoinSetup{1, "dstc", 9}.system()) }},
-		{name: "at the oldest byte", wrong: true, run: func(bounds) result { return explore(rejoinSetup{0, "tdsc", 9}.system()) }},
+		{name: "tail, dropped, state, cursor", run: func(b bounds) result {
+			return explore(rejoinSetup{slack: 1, order: "tdsc", end: b.pick(7, 9, 11)}.system())
+		}},
+		{name: "a decision loads the state word before dropped", wrong: true, run: func(bounds) result {
+			return explore(rejoinSetup{slack: 1, order: "tdsc", end: 9, stateFirst: true}.system())
+		}},
+		{name: "the tail after the slot", wrong: true, run: func(bounds) result { return explore(rejoinSetup{slack: 1, order: "dstc", end: 9}.system()) }},
+		{name: "at the oldest byte", wrong: true, run: func(bounds) result { return explore(rejoinSetup{order: "tdsc", end: 9}.system()) }},
 	},
 }

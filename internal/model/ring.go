@@ -2,15 +2,15 @@ package main
 
 // The full ring: everything that many producers, one reliable reader and a repair do to each other, together.
 //
-// It stands for Producer.reserveShared, finish and pad (claim.go), refreshed, gateOfReaders and gateOfClaims (limit.go),
-// Reader.join and publish (join.go, reader.go), and repairUnder, repairProducer, judge, judgeByEnds, intents and padRange
-// (repair.go) of package shmring, access by access. Producers may be killed between any two steps, and so may the repairer, whose
-// successor begins anew.
+// It stands for Producer.reserveShared, finish and pad (claim.go), look, gateOfReaders and gateOfClaims (limit.go),
+// Reader.join and publish (join.go, reader.go), and repairUnder, repairConsumer, repairProducer, judge, judgeByEnds, intents and
+// padRange (repair.go) of package shmring, access by access. Two producers, a reader and a repairer; all but the last one standing
+// may be killed between any two steps, as many as an instance says. A killed repairer's successor begins anew.
 //
 // The ring has nine units and three segments. A frame takes one unit or two; one that does not fit before the end of its segment has
-// a PAD before it. The walk begins in the first lap's second segment, and the operations lead to the end of the second lap
-// or farther. What is left out: several readers, credit below the capacity, policies that ungate, and successors in a slot that was freed
-// (but for the end, below). The processors are sequentially consistent; the header word and the stamp are one step.
+// a PAD before it. The walk begins in the middle of the first lap, and the longer instances go on for 13 units and more, to the end
+// of the second. What is left out: several readers, credit below the capacity, policies that ungate, sleep, and successors in a slot
+// that was freed (but for the end, below). Memory is sequentially consistent; the header word and the stamp are one step.
 //
 // What must never be, beyond what the steps themselves refuse (ringrepair.go has the repairer's):
 //
@@ -379,7 +379,7 @@ func (x *ringSetup) goesOn(s ringState) string {
 				return name[len(faultMark):]
 			}
 		}
-		return "an operation has no end"
+		return "an operation that runs alone has no end"
 	}
 	s.kills = 0
 	if f := run(func() string { return x.mend(&s) }); f != "" {
