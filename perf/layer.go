@@ -12,6 +12,8 @@ import (
 type layer interface {
 	// create makes a topic in the bus directory; the parent does, before there are workers.
 	create(dir, topic string, o *Options) error
+	// remove removes what create made beside the directory, where it is still there.
+	remove(topic string, o *Options) error
 	// open attaches a worker to the directory.
 	open(dir string, o *Options) (client, error)
 }
@@ -45,6 +47,8 @@ func (ringLayer) create(dir, topic string, o *Options) error {
 	}
 	return r.Close()
 }
+
+func (ringLayer) remove(string, *Options) error { return nil }
 
 func (ringLayer) open(dir string, o *Options) (client, error) {
 	return &ringClient{dir: dir, o: o}, nil

@@ -8,16 +8,23 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/topic"
 )
 
-// busLayer is what users call: publishers and subscriptions of a bus that is opened by its directory. The broker would be
-// on neither side of a message.
+// busLayer is what users call: publishers and subscriptions of a bus that is opened by its directory, or through a broker, which
+// is on neither side of a message.
 type busLayer struct{}
+
+func dial(dir string, o *Options) (*bus.Conn, error) {
+	if o.Socket != "" {
+		return bus.Dial(context.Background(), bus.Options{Name: "myc-perf", Socket: o.Socket})
+	}
+	return bus.OpenDir(dir, bus.Options{Name: "myc-perf"})
+}
 
 func (busLayer) create(dir, name string, o *Options) (err error) {
 	kind, err := parseKind(o.Kind)
 	if err != nil {
 		return err
 	}
-	c, err := bus.OpenDir(dir, bus.Options{})
+	c, err := dial(dir, o)
 	if err != nil {
 		return err
 	}
@@ -25,8 +32,23 @@ func (busLayer) create(dir, name string, o *Options) (err error) {
 	return c.CreateTopic(context.Background(), topic.Config{Name: name, Kind: topic.Kind(kind), Size: topic.Size(o.Ring)})
 }
 
+func (busLayer) remove(name string, o *Options) (err error) {
+	if o.Socket == "" {
+		return nil
+	}
+	c, err := dial("", o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := c.DeleteTopic(context.Background(), name); !errors.Is(err, bus.ErrNoTopic) {
+		return err
+	}
+	return nil
+}
+
 func (busLayer) open(dir string, o *Options) (client, error) {
-	c, err := bus.OpenDir(dir, bus.Options{Name: "myc-perf"})
+	c, err := dial(dir, o)
 	if err != nil {
 		return nil, err
 	}

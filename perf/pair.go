@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -68,6 +69,7 @@ type answer struct {
 var codes = map[string]error{"stalled": ErrStalled, "payload": ErrPayload}
 
 type pair struct {
+	options *Options
 	dir     string
 	workers [2]*process
 }
@@ -98,7 +100,7 @@ func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) 
 	if err != nil {
 		return nil, err
 	}
-	p = &pair{dir: dir}
+	p = &pair{options: o, dir: dir}
 	defer func() {
 		if err != nil {
 			p.kill()
@@ -126,6 +128,23 @@ func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) 
 
 const topicThere, topicBack = "there", "back"
 
+// topicOf is a topic's name on the bus; a broker's has other topics too.
+func topicOf(o *Options, dir, topic string) string {
+	if o.Socket == "" {
+		return topic
+	}
+	return strings.ToLower(filepath.Base(dir)) + "-" + topic
+}
+
+// removeRun removes all that a run made.
+func removeRun(o *Options, dir string) error {
+	var errs []error
+	for _, topic := range []string{topicThere, topicBack} {
+		errs = append(errs, layers[o.Layer].remove(topicOf(o, dir, topic), o))
+	}
+	return errors.Join(append(errs, os.RemoveAll(dir))...)
+}
+
 func busDir(dir string) string { return filepath.Join(dir, "bus") }
 
 func (p *pair) createTopics(o *Options, back bool) error {
@@ -137,7 +156,7 @@ func (p *pair) createTopics(o *Options, back bool) error {
 		topics = append(topics, topicBack)
 	}
 	for _, topic := range topics {
-		if err := layers[o.Layer].create(busDir(p.dir), topic, o); err != nil {
+		if err := layers[o.Layer].create(busDir(p.dir), topicOf(o, p.dir, topic), o); err != nil {
 			return fmt.Errorf("create topic %s: %w", topic, err)
 		}
 	}
@@ -271,7 +290,7 @@ func (p *pair) end() error {
 			errs = append(errs, w.failed(w.ended))
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
+	return errors.Join(append(errs, removeRun(p.options, p.dir))...)
 }
 
 // kill ends the workers, wherever they are, and removes the run's files.
@@ -288,7 +307,7 @@ func (p *pair) kill() {
 			w.in.Close()
 		}
 	}
-	_ = os.RemoveAll(p.dir) // the error that led here matters more
+	_ = removeRun(p.options, p.dir) // the error that led here matters more
 }
 
 // tail keeps the end of what was written to it.

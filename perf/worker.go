@@ -48,7 +48,7 @@ func Worker(in io.Reader, out io.Writer) error {
 				if ended.Load() {
 					return
 				}
-				_ = os.RemoveAll(w.Dir) // nobody is left to tell
+				_ = removeRun(&w.Options, w.Dir) // nobody is left to tell
 				os.Exit(1)
 			}
 			ended.Store(o.Do == "end")
@@ -106,7 +106,7 @@ func (w *worker) attach() (err error) {
 	if w.client, err = layer.open(busDir(w.Dir), o); err != nil {
 		return err
 	}
-	sends, receives := topicThere, topicBack
+	sends, receives := topicOf(o, w.Dir, topicThere), topicOf(o, w.Dir, topicBack)
 	if w.Side == 1 {
 		sends, receives = receives, sends
 	}

@@ -44,6 +44,9 @@ func (w *workloadFlags) parse(c *cobra.Command) (perf.Options, error) {
 	o.Layer, o.Kind, o.Send = w.layer.String(), w.kind.String(), w.send.String()
 	o.Ring = int64(w.ring)
 	o.Stderr = c.ErrOrStderr()
+	if f := c.Flags().Lookup("socket"); f.Changed {
+		o.Socket = f.Value.String()
+	}
 	var err error
 	if o.Realtime {
 		if err := perf.Realtime(3); err != nil {
