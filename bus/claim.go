@@ -19,7 +19,7 @@ type Claim struct {
 // cannot forget to. Errors are those of [Publisher.Publish].
 func (p *Publisher) Claim(n int) (Claim, error) {
 	if end := p.topic.ended(); end != nil {
-		return Claim{}, end.err
+		return Claim{}, p.ended(end)
 	}
 	c, err := p.ring.Claim(n)
 	if err != nil {
@@ -98,7 +98,7 @@ type Batch struct {
 // which is at least one largest message and usually a 32nd of the ring. Errors are those of [Publisher.Publish].
 func (p *Publisher) Batch(size int) (Batch, error) {
 	if end := p.topic.ended(); end != nil {
-		return Batch{}, end.err
+		return Batch{}, p.ended(end)
 	}
 	b, err := p.ring.Batch(size)
 	if err != nil {

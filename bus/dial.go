@@ -26,10 +26,11 @@ import (
 //
 // Each 250 ms it looks at the files that it uses: where they were removed under it, its handles return [ErrClosed] with [ErrRemoved].
 //
-// Handles of a topic that was deleted return [ErrClosed], also when one of the same name was made since: open new ones.
+// Handles of a topic that was deleted return [ErrClosed]. When one of the same name is made they go on with it, and tell the gap by a
+// [RecreatedError].
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	b := &broker{socket: o.Socket, name: o.Name, tenants: map[*tenant]struct{}{}, changed: make(chan struct{}), unknown: make(chan struct{}, 1)}
+	b := &broker{socket: o.Socket, name: o.Name, tenants: map[*tenant]struct{}{}, followers: map[*follower]struct{}{}, changed: make(chan struct{}), unknown: make(chan struct{}, 1)}
 	var err error
 	if b.conn, err = b.dial(ctx); err != nil {
 		return nil, fmt.Errorf("dial the broker: %w", dialError(ctx, err))
@@ -68,6 +69,8 @@ type broker struct {
 	conn    *control.Conn // the last one: it may have ended
 	changed chan struct{} // closed when conn is another one
 	tenants map[*tenant]struct{}
+
+	followers map[*follower]struct{}
 }
 
 // notice takes what the broker says unasked. A deleted topic's files say so themselves, and so handles learn of it.
@@ -134,7 +137,7 @@ func (b *broker) attach(ctx context.Context, m control.Message, access shmring.A
 	if len(fds) > 5 {
 		att.grant.Lock = fds[5]
 		t := &tenant{b: b, on: answer.conn, slot: control.Register{Topic: a.Topic, Nonce: a.Nonce, Role: a.Role, Slot: a.Slot}}
-		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a) }}
+		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a, att.topic) }}
 	}
 	files := shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}
 	if att.topic, err = b.ring(ringKey{a.Topic, access}, files); err == nil {
@@ -198,8 +201,11 @@ func lockToRepair(fd int) (int, error) {
 
 // giveBack tells the broker that a slot is free, so that its list of clients is right. It waits for the answer, for a later
 // grant may be the same slot again; but not for long, since the slot's lock has fallen and says the same.
-func (b *broker) giveBack(a *control.Attached) {
+func (b *broker) giveBack(a *control.Attached, topic *mapping) {
 	b.rings.sweep()
+	if topic != nil && topic.ended() != nil {
+		return // by its name the broker knows another one, if any
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	// The lock may outlive the close of this process's descriptor for an instant: in the broker's own copy, which it closes

@@ -41,6 +41,7 @@ func (b *broker) keep(ctx context.Context) {
 			return
 		case <-look.C:
 			b.rings.look()
+			b.followAll(ctx)
 			continue
 		case <-b.unknown:
 			if b.register(ctx, conn) != nil {

@@ -45,9 +45,10 @@ func TestRemovedFilesAreAnErrorOfTheirHandles(t *testing.T) {
 				var got []string
 				var err error
 				for m, e := range sub.Messages(t.Context()) {
-					if err = e; err == nil {
-						got = append(got, string(m.Bytes()))
+					if err = e; err != nil {
+						break
 					}
+					got = append(got, string(m.Bytes()))
 				}
 				if fmt.Sprint(got) != "[before]" {
 					t.Errorf("got %q", got)
