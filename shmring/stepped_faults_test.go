@@ -21,8 +21,8 @@ type fault struct {
 // faults are seeded one by one.
 var faults = []fault{
 	{"the slots scanned before the tail", "limit.go",
-		"	end := p.place(t, size).end\n	bound := alignUp(end, p.segment)\n	holder := Holder{}\n	bound = p.gateOfReaders(bound, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n	}\n",
-		"	holder := Holder{}\n	bound := p.gateOfReaders(t+1<<40, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n		t = r.tail.Load()\n	}\n	end := p.place(t, size).end\n	bound = earlier(bound, alignUp(end, p.segment))\n",
+		"	end := p.place(t, size).end\n	bound := alignUp(end, p.segment)\n	bound = p.gateOfReaders(bound, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n	}\n",
+		"	bound := p.gateOfReaders(t+1<<40, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n		t = r.tail.Load()\n	}\n	end := p.place(t, size).end\n	bound = earlier(bound, alignUp(end, p.segment))\n",
 		"an open claim is not run over"},
 	{"the open-claim gate left out", "limit.go",
 		"		bound = p.gateOfClaims(bound, &holder)\n", "", "an open claim is not run over"},

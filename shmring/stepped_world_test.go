@@ -193,7 +193,7 @@ func (w *world) poll(name string, rd *Reader, n int) int {
 			var lap *LappedError
 			if err := rd.Err(); errors.As(err, &lap) {
 				w.seen[name] = append(w.seen[name], seenMessage{lap.To, 0})
-			} else if err != nil {
+			} else if err != nil && !(rd.policy == Evict && errors.Is(err, ErrEvicted)) {
 				w.fail("reader %s: %v", name, err)
 			}
 			return i
