@@ -33,13 +33,15 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 // ClaimWait is Claim that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error when
 // ctx does.
 func (p *Publisher) ClaimWait(ctx context.Context, n int) (Claim, error) {
+	var asleep sleeper
+	defer asleep.end()
 	for {
 		c, err := p.Claim(n)
 		if err != ErrBackPressure {
 			p.idle.Reset()
 			return c, err
 		}
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(ctx, n, &asleep); err != nil {
 			return Claim{}, err
 		}
 	}

@@ -5,43 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/mycelium-bus/mycelium/bus"
-	"github.com/mycelium-bus/mycelium/bus/broker"
+	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 )
 
-// exampleBroker runs a broker with the topic "market_data", as myc-broker does, and returns its socket and what ends it.
-func exampleBroker() (socket string, end func()) {
-	dir, err := os.MkdirTemp("", "bus-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	config := broker.Defaults()
-	config.Dir, config.Socket = filepath.Join(dir, "bus"), filepath.Join(dir, "socket")
-	config.Logger = slog.New(slog.DiscardHandler)
-	config.Topics = []topic.Config{{Name: "market_data", Size: topic.MiB}}
-	b, err := broker.New(config)
-	if err != nil {
-		log.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- b.Run(ctx) }()
-	return config.Socket, func() {
-		cancel()
-		<-ended
-		os.RemoveAll(dir)
-	}
-}
-
 // Programs reach the bus through its broker. A socket that is not given is $MYC_SOCKET, or that of the host's broker.
 func ExampleDial() {
-	socket, end := exampleBroker() // usually it runs already
-	defer end()
+	socket, stop, err := bustest.Start(topic.Config{Name: "market_data", Size: topic.MiB}) // usually a broker runs already
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stop()
 
 	c, err := bus.Dial(context.Background(), bus.Options{Name: "example", Socket: socket})
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		l := loop{s: s, ctx: ctx, yield: yield}
+		defer l.asleep.end()
 		for l.again = true; l.again; { // once for each topic that the subscription goes on with
 			if fault := s.ring.Ring().Guard(l.run); fault != nil && !l.left {
 				yield(Message{}, fault)
@@ -42,6 +43,8 @@ type loop struct {
 	left  bool // the body has left it
 	told  bool // that the topic has ended
 	again bool // the subscription goes on with another ring, outside of the guard of the one before
+
+	asleep sleeper
 }
 
 func (l *loop) say(m Message, err error) bool {
@@ -82,7 +85,7 @@ func (l *loop) run() {
 			err = s.nothing(0)
 		}
 		if err == nil || l.told && l.mayReturn(err) {
-			s.idle.Idle()
+			s.rest(l.ctx, &l.asleep)
 			continue
 		}
 		if !l.say(Message{}, err) || !l.goesOn(err) {

@@ -115,24 +115,26 @@ func (p *Publisher) check(message []byte) error {
 // PublishWait is Publish that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error
 // when ctx does; the message is not published then.
 func (p *Publisher) PublishWait(ctx context.Context, message []byte) error {
+	var asleep sleeper
+	defer asleep.end()
 	for {
 		if err := p.Publish(message); err != ErrBackPressure {
 			p.idle.Reset()
 			return err
 		}
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(ctx, len(message), &asleep); err != nil {
 			return err
 		}
 	}
 }
 
-// wait idles once.
-func (p *Publisher) wait(ctx context.Context) error {
+// wait idles once, while there is no room for n bytes.
+func (p *Publisher) wait(ctx context.Context, n int, asleep *sleeper) error {
 	if err := ctx.Err(); err != nil {
 		p.idle.Reset()
 		return err
 	}
-	p.idle.Idle()
+	p.rest(ctx, n, asleep)
 	return nil
 }
 

@@ -153,6 +153,8 @@ func (s *Subscription) takePending() error {
 // subscription's strategy. It ends with ctx's error when ctx does, and with ErrClosed, ErrEvicted or ErrCorrupt where nothing
 // will come any more.
 func (s *Subscription) Wait(ctx context.Context) error {
+	var asleep sleeper
+	defer asleep.end()
 	for {
 		if there, err := s.look(); there || err != nil {
 			s.idle.Reset()
@@ -162,7 +164,7 @@ func (s *Subscription) Wait(ctx context.Context) error {
 			s.idle.Reset()
 			return err
 		}
-		s.idle.Idle()
+		s.rest(ctx, &asleep)
 	}
 }
 
