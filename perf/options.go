@@ -33,7 +33,7 @@ type Options struct {
 
 	// Realtime runs the workers under SCHED_RR, for figures that a busy machine's other programs do not disturb. It takes both
 	// CPUs away from them meanwhile; in runs of more than a second the kernel gives them 50 ms of each back (sched(7), real-time
-	// throttling), which an open loop sees. See [Realtime].
+	// throttling). It needs CAP_SYS_NICE, else the error is [ErrRealtime].
 	Realtime bool `json:"realtime"`
 
 	// Socket is that of a broker: the topics are then made by it, and the workers attach through it. Default: no broker, the bus

@@ -66,7 +66,7 @@ type answer struct {
 }
 
 // codes are the sentinels that survive the way between processes.
-var codes = map[string]error{"stalled": ErrStalled, "payload": ErrPayload}
+var codes = map[string]error{"stalled": ErrStalled, "payload": ErrPayload, "realtime": ErrRealtime}
 
 type pair struct {
 	options *Options

@@ -85,7 +85,7 @@ func (w *worker) attach() (err error) {
 	// What is collected in a run is the reports between its steps; a collection would stop a message under way.
 	debug.SetGCPercent(-1)
 	if w.Options.Realtime {
-		if err := realtimeAlone(); err != nil {
+		if err := realtime(); err != nil {
 			return err
 		}
 	}

@@ -48,11 +48,6 @@ func (w *workloadFlags) parse(c *cobra.Command) (perf.Options, error) {
 		o.Socket = f.Value.String()
 	}
 	var err error
-	if o.Realtime {
-		if err := perf.Realtime(3); err != nil {
-			return o, cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
-		}
-	}
 	if o.Idle, err = perf.ParseIdle(w.idle); err != nil {
 		return o, cli.UsageError("--idle: %w", err)
 	}
@@ -90,6 +85,8 @@ func explain(err error) error {
 		return cli.UsageError("%w", err)
 	case errors.Is(err, perf.ErrCPUs):
 		return cli.WithHint(err, "free more CPUs (taskset, cgroup cpuset), or measure without pinning: --cpus none")
+	case errors.Is(err, perf.ErrRealtime):
+		return cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
 	case errors.Is(err, perf.ErrStalled):
 		return cli.WithHint(err, "something kept one of the two processes from running; on a busy machine choose other CPUs with --cpus")
 	}
