@@ -49,6 +49,12 @@ func TestCgroupLimits(t *testing.T) {
 			"memory/a/memory.limit_in_bytes": "0\n", "memory/a/memory.usage_in_bytes": "0\n"}, need},
 		{"version 1 for memory, version 2 for the rest", "4:memory:/a\n0::/b\n", map[string]string{
 			"memory/a/memory.limit_in_bytes": "990\n", "memory/a/memory.usage_in_bytes": "0\n"}, 10},
+		{"files that nobody used lately", "0::/a\n", map[string]string{"a/memory.max": "1500\n", "a/memory.current": "1400\n",
+			"a/memory.stat": "anon 100\ninactive_file 850\nactive_file 450\n"}, 50},
+		{"the same in version 1", "4:memory:/a\n", map[string]string{"memory/a/memory.limit_in_bytes": "1500\n",
+			"memory/a/memory.usage_in_bytes": "1400\n", "memory/a/memory.stat": "inactive_file 1\ntotal_inactive_file 900\n"}, 0},
+		{"more of them than there is in use", "0::/a\n", map[string]string{"a/memory.max": "900\n", "a/memory.current": "10\n",
+			"a/memory.stat": "inactive_file 850\n"}, 100},
 		{"not a number", "0::/a\n", map[string]string{"a/memory.max": "lots\n", "a/memory.current": "5\n"}, 0},
 		{"lines that are none", "\n:\nmemory\n4:memory\n", map[string]string{"memory/memory.limit_in_bytes": "1\n", "memory/memory.usage_in_bytes": "1\n"}, 0},
 	} {
