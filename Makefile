@@ -18,8 +18,9 @@ COUNT       ?= 1
 # How long the storm lasts, and the seed that decides whom it kills (empty: another one each time).
 DURATION    ?= 60s
 SEED        ?=
-# Of make crash: which operations alone (a regular expression; spaces are underscores).
+# Of make crash: which operations alone (a regular expression; spaces are underscores), and whether at every single instruction.
 OPERATION   ?=
+EVERY       ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -77,15 +78,19 @@ fuzz: ## each fuzz target for FUZZTIME (10s), all of them within FUZZBUDGET seco
 	@GO="$(GO)" scripts/fuzz.sh "$(FUZZTIME)" "$(FUZZBUDGET)"
 
 .PHONY: stepped
-stepped: ## the ring's code in every order of its steps, with kills (FULL=1: one preemption more; FAULTS=1: seeded faults are found)
+stepped: ## the ring's code in every order of its steps, with kills, and seeded faults are found (FULL=1: one preemption more)
 	@$(GO) test -c -tags stepped -o bin/stepped.test ./shmring
 	@cd shmring && for shard in 0 1; do MYC_SHARD=$$shard/2 ../bin/stepped.test -test.v -test.timeout 60m -test.run '^TestStepped$$' & pids+=" $$!"; done; \
 		for pid in $$pids; do wait $$pid || exit 1; done
-	@if [ -n "$(FAULTS)" ]; then $(GO) test -tags stepped -count=1 -timeout 60m -v -run TestSteppedFindsSeededFaults ./shmring; fi
+	@cd shmring && ../bin/stepped.test -test.v -test.timeout 60m -test.run '^(TestSteppedCovers|TestSteppedFindsSeededFaults|TestKillPoints)$$'
+
+.PHONY: model
+model: ## every state of small models of the protocol, and mistakes that they must find (FULL=1: larger; MODEL=REGEXP)
+	@$(GO) run ./internal/model $(if $(FULL),-deep) $(if $(MODEL),-run '$(MODEL)')
 
 .PHONY: crash
-crash: ## processes killed at every instruction of what they do to a topic, and seeded faults are found (OPERATION=REGEXP; hours in all)
-	MYC_CRASH=full $(GO) test -count=1 -timeout 0 -v -run '^TestCrash$$/^operations$$/$(OPERATION)' ./shmring
+crash: ## processes killed at every instruction that leaves something else behind, seeded faults found (EVERY=1: at every one, hours; OPERATION=REGEXP)
+	MYC_CRASH=$(if $(EVERY),full,distinct) $(GO) test -count=1 -timeout 0 -v -run '^TestCrash$$/^operations$$/$(OPERATION)' ./shmring
 	@if [ -z "$(OPERATION)" ]; then MYC_CRASH=full $(GO) test -count=1 -timeout 30m -v -run '^TestCrashFindsSeededFaults$$' ./shmring; fi
 
 .PHONY: stress

@@ -18,6 +18,9 @@ type Claim struct {
 // [Claim.Commit]. In a topic with many publishers no subscriber passes an open claim, so commit soon; [Publisher.Write]
 // cannot forget to. Errors are those of [Publisher.Publish].
 func (p *Publisher) Claim(n int) (Claim, error) {
+	if end := p.topic.ended(); end != nil {
+		return Claim{}, p.ended(end)
+	}
 	c, err := p.ring.Claim(n)
 	if err != nil {
 		return Claim{}, err
@@ -30,13 +33,15 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 // ClaimWait is Claim that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error when
 // ctx does.
 func (p *Publisher) ClaimWait(ctx context.Context, n int) (Claim, error) {
+	var asleep sleeper
+	defer asleep.end()
 	for {
 		c, err := p.Claim(n)
 		if err != ErrBackPressure {
 			p.idle.Reset()
 			return c, err
 		}
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(ctx, n, &asleep); err != nil {
 			return Claim{}, err
 		}
 	}
@@ -94,6 +99,9 @@ type Batch struct {
 // Batch reserves size bytes for several messages: the sum of their [FrameSize]. It must fit the topic's largest claim,
 // which is at least one largest message and usually a 32nd of the ring. Errors are those of [Publisher.Publish].
 func (p *Publisher) Batch(size int) (Batch, error) {
+	if end := p.topic.ended(); end != nil {
+		return Batch{}, p.ended(end)
+	}
 	b, err := p.ring.Batch(size)
 	if err != nil {
 		return Batch{}, err

@@ -42,7 +42,8 @@ type attachOptions struct {
 
 // attachment is a topic to use.
 type attachment struct {
-	ring   *shmring.Ring
+	topic  *mapping
+	ring   *shmring.Ring // of topic
 	grant  shmring.Grant // of a slot; Lock is -1 without
 	config topic.Config
 	slot   slot

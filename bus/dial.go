@@ -24,10 +24,13 @@ import (
 // Until there is one, what needs it returns [ErrNoBroker] at once; [Conn.PublisherContext] and [Conn.SubscribeContext] wait for
 // it. Meanwhile the connection repairs every 250 ms the topics that it publishes to.
 //
-// Handles of a topic that was deleted return [ErrClosed], also when one of the same name was made since: open new ones.
+// Each 250 ms it looks at the files that it uses: where they were removed under it, its handles return [ErrClosed] with [ErrRemoved].
+//
+// Handles of a topic that was deleted return [ErrClosed]. When one of the same name is made they go on with it, and tell the gap by a
+// [RecreatedError].
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	b := &broker{socket: o.Socket, name: o.Name, tenants: map[*tenant]struct{}{}, changed: make(chan struct{}), unknown: make(chan struct{}, 1)}
+	b := &broker{socket: o.Socket, name: o.Name, tenants: map[*tenant]struct{}{}, followers: map[*follower]struct{}{}, changed: make(chan struct{}), unknown: make(chan struct{}, 1)}
 	var err error
 	if b.conn, err = b.dial(ctx); err != nil {
 		return nil, fmt.Errorf("dial the broker: %w", dialError(ctx, err))
@@ -66,6 +69,8 @@ type broker struct {
 	conn    *control.Conn // the last one: it may have ended
 	changed chan struct{} // closed when conn is another one
 	tenants map[*tenant]struct{}
+
+	followers map[*follower]struct{}
 }
 
 // notice takes what the broker says unasked. A deleted topic's files say so themselves, and so handles learn of it.
@@ -132,10 +137,12 @@ func (b *broker) attach(ctx context.Context, m control.Message, access shmring.A
 	if len(fds) > 5 {
 		att.grant.Lock = fds[5]
 		t := &tenant{b: b, on: answer.conn, slot: control.Register{Topic: a.Topic, Nonce: a.Nonce, Role: a.Role, Slot: a.Slot}}
-		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a) }}
+		att.slot = slot{take: t.take, leave: t.leave, give: func() { b.giveBack(a, att.topic) }}
 	}
 	files := shmring.Files{Ring: fds[0], Cursors: fds[1], Control: fds[2], LocksP: fds[3], LocksC: fds[4]}
-	att.ring, err = b.ring(ringKey{a.Topic, access}, files)
+	if att.topic, err = b.ring(ringKey{a.Topic, access}, files); err == nil {
+		att.ring = att.topic.ring
+	}
 	if err == nil && att.ring.Nonce() != a.Nonce {
 		err = fmt.Errorf("%w: topic %q has nonce %#x, the broker says %#x", ErrCorrupt, a.Topic, att.ring.Nonce(), a.Nonce)
 	}
@@ -150,24 +157,34 @@ func (b *broker) attach(ctx context.Context, m control.Message, access shmring.A
 }
 
 // ring maps a topic's files, or closes them where they are mapped already.
-func (b *broker) ring(key ringKey, files shmring.Files) (*shmring.Ring, error) {
+func (b *broker) ring(key ringKey, files shmring.Files) (*mapping, error) {
 	defer func() { files.Close() }()
 	var st unix.Stat_t
 	if err := unix.Fstat(files.Ring, &st); err != nil {
 		return nil, err
 	}
-	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (*shmring.Ring, int, error) {
-		lock, err := lockToRepair(files.LocksP)
-		if err != nil {
-			return nil, -1, err
+	return b.rings.get(key, fileID{st.Dev, st.Ino}, func() (_ *mapping, err error) {
+		m := &mapping{lock: -1}
+		defer func() {
+			if err != nil {
+				if m.lock >= 0 {
+					unix.Close(m.lock)
+				}
+				unwatch(m.files)
+			}
+		}()
+		if m.lock, err = lockToRepair(files.LocksP); err != nil {
+			return nil, err
+		}
+		if key.access != shmring.Inspect {
+			if m.files, err = watchFDs(files); err != nil {
+				return nil, err
+			}
 		}
 		taken := files
 		files = shmring.Files{Ring: -1, Cursors: -1, Control: -1, LocksP: -1, LocksC: -1}
-		ring, err := shmring.Attach(taken, key.access)
-		if err != nil && lock >= 0 {
-			unix.Close(lock)
-		}
-		return ring, lock, err
+		m.ring, err = shmring.Attach(taken, key.access)
+		return m, err
 	})
 }
 
@@ -184,8 +201,11 @@ func lockToRepair(fd int) (int, error) {
 
 // giveBack tells the broker that a slot is free, so that its list of clients is right. It waits for the answer, for a later
 // grant may be the same slot again; but not for long, since the slot's lock has fallen and says the same.
-func (b *broker) giveBack(a *control.Attached) {
+func (b *broker) giveBack(a *control.Attached, topic *mapping) {
 	b.rings.sweep()
+	if topic != nil && topic.ended() != nil {
+		return // by its name the broker knows another one, if any
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	// The lock may outlive the close of this process's descriptor for an instant: in the broker's own copy, which it closes

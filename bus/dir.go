@@ -18,8 +18,8 @@ import (
 // their files, whatever their lists of rights say. While a live broker holds the directory, creating and deleting topics is
 // its own and returns [ErrInUse]; all else works beside it.
 //
-// From its first handle on, the connection repairs every 250 ms the topics that it has attached to: it closes what processes leave
-// behind that die ([Conn.Close] ends that).
+// From its first handle on, the connection looks every 250 ms at the topics that it has attached to ([Conn.Close] ends that): it
+// closes what processes leave behind that die, and tells handles whose files were removed ([ErrClosed] with [ErrRemoved]).
 func OpenDir(dir string, o Options) (*Conn, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
@@ -44,7 +44,7 @@ type directory struct {
 }
 
 // ring returns the mapping of a topic with an access.
-func (d *directory) ring(name string, access shmring.Access) (*shmring.Ring, error) {
+func (d *directory) ring(name string, access shmring.Access) (*mapping, error) {
 	path := filepath.Join(d.path, name)
 	file, err := statFile(filepath.Join(path, "ring"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,9 +53,16 @@ func (d *directory) ring(name string, access shmring.Access) (*shmring.Ring, err
 	if err != nil {
 		return nil, err
 	}
-	return d.rings.get(ringKey{name, access}, file, func() (*shmring.Ring, int, error) {
-		ring, err := shmring.Open(path, access)
-		return ring, -1, err
+	return d.rings.get(ringKey{name, access}, file, func() (*mapping, error) {
+		m := &mapping{lock: -1}
+		if m.ring, err = shmring.Open(path, access); err != nil || access != shmring.Produce && access != shmring.Consume {
+			return m, err
+		}
+		m.files, err = watchPaths(path)
+		if err != nil {
+			err = errors.Join(err, m.ring.Close())
+		}
+		return m, err
 	})
 }
 
@@ -74,9 +81,10 @@ func statFile(path string) (fileID, error) {
 func (d *directory) attach(name string, access shmring.Access, grant func(*shmring.Ring, topic.Config) (shmring.Grant, error)) (attachment, error) {
 	a := attachment{grant: shmring.Grant{Lock: -1}}
 	var err error
-	if a.ring, err = d.ring(name, access); err != nil {
+	if a.topic, err = d.ring(name, access); err != nil {
 		return a, err
 	}
+	a.ring = a.topic.ring
 	raw, err := a.ring.Config()
 	if err != nil {
 		return a, err
@@ -88,7 +96,7 @@ func (d *directory) attach(name string, access shmring.Access, grant func(*shmri
 	if err != nil {
 		return a, err
 	}
-	a.grant, err = grant(owner, a.config)
+	a.grant, err = grant(owner.ring, a.config)
 	a.slot.give = d.rings.sweep
 	if err == nil {
 		d.rings.keepRepaired()
@@ -166,23 +174,31 @@ func (d *directory) remove(_ context.Context, name string) error {
 		return err
 	}
 	defer unlock()
-	ring, err := d.ring(name, shmring.Own)
+	path := filepath.Join(d.path, name)
+	err = shmring.CheckTopicDir(path) // somebody else's files stay
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoTopic
+	}
 	if err != nil {
 		return err
 	}
-	if err := ring.MarkClosing(); err != nil {
-		return err
-	}
-	defer d.rings.sweep()
-	// Out of the way first, so that a topic of the same name can be made while the files go.
+	// Out of the way first, so that what is marked is what is removed, and a topic of the same name can be made while the files go.
 	gone, err := os.MkdirTemp(d.path, ".del-") // the prefix that a broker sweeps
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(d.path, name), filepath.Join(gone, name)); err != nil {
+	at := filepath.Join(gone, name)
+	if err := os.Rename(path, at); err != nil {
 		return errors.Join(err, os.Remove(gone))
 	}
-	return errors.Join(shmring.RemoveDir(filepath.Join(gone, name)), os.Remove(gone))
+	defer d.rings.sweep()
+	if ring, err := shmring.Open(at, shmring.Own); err == nil { // one that is damaged cannot be marked: whoever has it mapped finds out
+		_ = ring.Guard(func() { err = ring.MarkClosing() })
+		if err := errors.Join(err, ring.Close()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(shmring.RemoveDir(at), os.Remove(gone))
 }
 
 func (d *directory) dir() string { return d.path }

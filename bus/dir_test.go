@@ -155,6 +155,46 @@ func TestDeleteTopic(t *testing.T) {
 	})
 }
 
+func TestDeletingADamagedTopic(t *testing.T) {
+	for name, harm := range map[string]func(dir string) error{
+		"its control file cut short": func(dir string) error { return os.Truncate(filepath.Join(dir, "control"), 0) },
+		"its control file removed":   func(dir string) error { return os.Remove(filepath.Join(dir, "control")) },
+		"its ring removed":           func(dir string) error { return os.Remove(filepath.Join(dir, "ring")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := leak.ShmDir(t)
+			c := openDir(t, dir, topic.Config{Name: "t", Size: topic.MinSize})
+			pub := publisher(t, c, "t")
+			if err := harm(filepath.Join(dir, "t")); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.DeleteTopic(t.Context(), "t"); err != nil {
+				t.Error(err)
+			}
+			wantIs(t, c.DeleteTopic(t.Context(), "t"), bus.ErrNoTopic)
+			if err := c.CreateTopic(t.Context(), topic.Config{Name: "t", Size: topic.MinSize}); err != nil {
+				t.Error(err)
+			}
+			pub.Close()
+		})
+	}
+	t.Run("not with what is somebody else's", func(t *testing.T) {
+		dir := leak.ShmDir(t)
+		c := openDir(t, dir, topic.Config{Name: "t", Size: topic.MinSize})
+		note := filepath.Join(dir, "t", "note")
+		if err := os.WriteFile(note, []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.DeleteTopic(t.Context(), "t"); err == nil {
+			t.Error("deleted")
+		}
+		if _, err := os.Lstat(note); err != nil {
+			t.Error(err)
+		}
+		publish(t, publisher(t, c, "t"), "on")
+	})
+}
+
 func TestALiveBrokerKeepsTheTopics(t *testing.T) {
 	dir := leak.ShmDir(t)
 	c := openDir(t, dir, topic.Config{Name: "t", Size: topic.MiB})

@@ -18,20 +18,43 @@ import (
 //	}
 //
 // The error is nil with each message. A [LappedError] comes with no message, and the loop goes on behind the gap if the body
-// lets it; every other error (ErrClosed, ErrEvicted, ErrCorrupt, and ctx's when it ends) is the last thing yielded. Messages
-// that are already there are not waited for, but are no longer yielded either once ctx has ended. One allocation a loop, none
-// a message. The body may change the strategy or close the subscription, but must not poll it.
+// lets it. In a subscription of [Dial] it goes on after ErrClosed too: it waits until the topic is made again, and says so by a
+// [RecreatedError]. Every other error (ErrClosed without a broker or of a closed subscription, ErrEvicted, ErrCorrupt, and ctx's when it
+// ends) is the last thing yielded. Messages that are already there are not waited for, but are no longer yielded either once ctx has
+// ended. A few allocations a loop, none a message. The body may change the strategy or close the subscription, but must not poll it.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		ended := false
-		fault := s.ring.Ring().Guard(func() { s.yieldAll(ctx, func(m Message, err error) bool { ended = !yield(m, err); return !ended }) })
-		if fault != nil && !ended {
-			yield(Message{}, fault)
+		l := loop{s: s, ctx: ctx, yield: yield}
+		defer l.asleep.end()
+		for l.again = true; l.again; { // once for each topic that the subscription goes on with
+			if fault := s.ring.Ring().Guard(l.run); fault != nil && !l.left {
+				yield(Message{}, fault)
+				return
+			}
 		}
 	}
 }
 
-func (s *Subscription) yieldAll(ctx context.Context, yield func(Message, error) bool) {
+// loop is one loop over Messages.
+type loop struct {
+	s     *Subscription
+	ctx   context.Context
+	yield func(Message, error) bool
+	left  bool // the body has left it
+	told  bool // that the topic has ended
+	again bool // the subscription goes on with another ring, outside of the guard of the one before
+
+	asleep sleeper
+}
+
+func (l *loop) say(m Message, err error) bool {
+	l.left = !l.yield(m, err)
+	return !l.left
+}
+
+func (l *loop) run() {
+	s := l.s
+	l.again = false
 	unhandled := false
 	defer func() {
 		if unhandled {
@@ -39,11 +62,11 @@ func (s *Subscription) yieldAll(ctx context.Context, yield func(Message, error) 
 		}
 		s.ring.Release()
 	}()
-	done := ctx.Done()
+	done := l.ctx.Done()
 	for {
 		select {
 		case <-done:
-			yield(Message{}, ctx.Err())
+			l.say(Message{}, l.ctx.Err())
 			return
 		default:
 		}
@@ -52,21 +75,34 @@ func (s *Subscription) yieldAll(ctx context.Context, yield func(Message, error) 
 			if f, ok := s.ring.Next(); ok {
 				s.idle.Reset()
 				unhandled = true
-				more := yield(Message{f}, nil)
+				more := l.say(Message{f}, nil)
 				unhandled = false
 				if !more {
 					return
 				}
 				continue
 			}
-			err = s.ring.Err()
+			err = s.nothing(0)
 		}
-		if err == nil {
-			s.idle.Idle()
+		if err == nil || l.told && l.mayReturn(err) {
+			s.rest(l.ctx, &l.asleep)
 			continue
 		}
-		if !yield(Message{}, err) || !errors.Is(err, ErrLapped) {
+		if !l.say(Message{}, err) || !l.goesOn(err) {
 			return
 		}
 	}
 }
+
+// goesOn tells whether the loop does, after an error that the body let pass.
+func (l *loop) goesOn(err error) bool {
+	if _, l.again = errors.AsType[*RecreatedError](err); l.again {
+		l.told = false
+		return false
+	}
+	l.told = l.mayReturn(err)
+	return l.told || errors.Is(err, ErrLapped)
+}
+
+// mayReturn tells an ended topic that may be made again from what is final.
+func (l *loop) mayReturn(err error) bool { return errors.Is(err, ErrClosed) && l.s.next.comes() }

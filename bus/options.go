@@ -90,8 +90,8 @@ const (
 )
 
 // Slow says what happens if the subscription holds publishers up; the default is the topic's. Block needs the right to,
-// which the topic's blockers have. (In this version nobody decides yet: Drop and Evict subscriptions hold publishers up as
-// Block ones do, and read copies.)
+// which the topic's blockers have. Drop and Evict subscriptions read copies, since publishers may come round under them; which
+// publisher finds that the patience is over decides, with or without a broker.
 func Slow(policy topic.Slow) SubscribeOption {
 	return func(o *subscribeOptions) {
 		switch policy {

@@ -15,6 +15,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"golang.org/x/sys/unix"
 )
 
 // TestChild is what the processes of the tests below run. A child tells on stdout how far it is and ends when its stdin does.
@@ -50,10 +51,10 @@ func TestChild(t *testing.T) {
 			}
 			fmt.Println("published", next)
 		}
-	case "claimer", "claimer-dir": // claims and never commits
+	case "claimer", "claimer-dir", "claimer-commits": // claims, and commits never or when it is told to
 		var c *bus.Conn
 		var err error
-		if role == "claimer" {
+		if role != "claimer-dir" {
 			c, err = bus.Dial(t.Context(), bus.Options{Name: "child", Socket: filepath.Join(socket, "socket")})
 		} else {
 			c, err = bus.OpenDir(filepath.Join(socket, "bus"), bus.Options{Name: "child"})
@@ -62,10 +63,26 @@ func TestChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := publisher(t, c, "t").Claim(1000); err != nil {
+		claim, err := publisher(t, c, "t").Claim(1000)
+		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("claimed")
+		if role == "claimer-commits" {
+			if !bufio.NewScanner(os.Stdin).Scan() {
+				t.Fatal("not told to commit")
+			}
+			if err := claim.Commit(copy(claim.Bytes(), "committed")); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println("committed")
+		}
+		io.Copy(io.Discard, os.Stdin)
+	case "descriptors": // says what it was given
+		for _, fd := range descriptors(t) {
+			fmt.Println("has", fd.target)
+		}
+		fmt.Println("all")
 		io.Copy(io.Discard, os.Stdin)
 	default:
 		t.Fatalf("no role %q", role)
@@ -138,6 +155,91 @@ func (c *child) end() {
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	c.cmd.Wait()
+}
+
+// descriptor is one that this process has, and what it is open on.
+type descriptor struct {
+	number int
+	target string
+}
+
+// given are what whoever runs the tests has left open.
+var given = func() map[string]bool {
+	of := map[string]bool{}
+	for n := range 1024 {
+		if target, err := os.Readlink(fmt.Sprint("/proc/self/fd/", n)); err == nil {
+			of[target] = true
+		}
+	}
+	return of
+}()
+
+func descriptors(t testing.TB) (all []descriptor) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if target, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil { // it may be closed by now
+			all = append(all, descriptor{n, target})
+		}
+	}
+	return all
+}
+
+// A program that this process starts must not have a lock's descriptor: the slot would live as long as it does.
+func TestAProgramThatIsStartedInheritsNothing(t *testing.T) {
+	b := bustest.New(t, topic.Config{Name: "t", Size: topic.MiB}) // with the broker's own descriptors in this process too
+	for _, c := range []*bus.Conn{b.Dial("dialed"), b.OpenDir("opened")} {
+		publisher(t, c, "t")
+		subscribe(t, c, "t")
+		if _, err := c.Inspect(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ours, locks int
+	for _, fd := range descriptors(t) {
+		ofBus := strings.HasPrefix(fd.target, b.Dir)
+		if !ofBus && !strings.HasPrefix(fd.target, "socket:") || given[fd.target] {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd.number), unix.F_GETFD, 0)
+		if err != nil {
+			continue // closed by now
+		}
+		ours++
+		if strings.Contains(fd.target, "/locks.") {
+			locks++
+		}
+		if flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("descriptor %d, open on %s, is inherited", fd.number, fd.target)
+		}
+	}
+	if locks < 4 || ours < locks+4 { // four handles; two ends of a connection, the listener, the directory's lock
+		t.Errorf("%d descriptors of the bus, %d of them of lock files: this test looks in the wrong place", ours, locks)
+	}
+	p := start(t, "descriptors")
+	for n := 0; ; n++ {
+		if !p.out.Scan() {
+			t.Fatal("the child ended")
+		}
+		target, more := strings.CutPrefix(p.out.Text(), "has ")
+		if !more {
+			if n < 3 {
+				t.Errorf("the child lists %d descriptors", n)
+			}
+			break
+		}
+		if strings.HasPrefix(target, b.Dir) || strings.HasPrefix(target, "socket:") && !given[target] {
+			t.Errorf("the child has %s", target)
+		}
+	}
+	p.end()
 }
 
 // reader checks that numbered messages come without gap.

@@ -27,11 +27,22 @@ const (
 // ends.
 func (b *broker) keep(ctx context.Context) {
 	pause := shortestPause
+	var last *control.Conn
+	var since time.Time
+	look := time.NewTicker(repairPause)
+	defer look.Stop()
 	for {
-		conn, since := b.current(), time.Now()
+		conn := b.current()
+		if conn != last {
+			last, since = conn, time.Now()
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			b.rings.look()
+			b.followAll(ctx)
+			continue
 		case <-b.unknown:
 			if b.register(ctx, conn) != nil {
 				_ = conn.Close() // it does not answer: find a broker that does
@@ -61,6 +72,7 @@ func (b *broker) reconnect(ctx context.Context, pause time.Duration) (*control.C
 		case <-ctx.Done():
 			return nil, pause
 		case <-repair.C:
+			b.rings.look()
 			b.rings.repair()
 		case <-next.C:
 			conn := b.attempt(ctx)

@@ -141,42 +141,50 @@ func TestAttachingWithoutABroker(t *testing.T) {
 	})
 }
 
-// The topic is deleted, and made again under its name, while the connection has no broker.
+// The topic is deleted, and made again under its name with other sizes, while the connection has no broker.
 func TestATopicThatIsDeletedMeanwhile(t *testing.T) {
-	config := topic.Config{Name: "t", Size: topic.MinSize}
-	b := bustest.New(t, config)
+	b := bustest.New(t, topic.Config{Name: "t", Size: topic.MinSize})
 	c := b.Dial("worker")
 	pub, sub := publisher(t, c, "t"), subscribe(t, c, "t")
 	publish(t, pub, "old")
 	b.StopBroker()
-	if err := b.OpenDir("admin").DeleteTopic(t.Context(), "t"); err != nil {
+	admin := b.OpenDir("admin")
+	if err := admin.DeleteTopic(t.Context(), "t"); err != nil {
 		t.Fatal(err)
 	}
-	b.StartBroker() // it makes its configured topics
-	if got := fmt.Sprint(poll(t, sub)); got != "[old]" {
-		t.Errorf("got %s", got)
-	}
-	_, err := sub.Poll(1, func(bus.Message) error { return nil })
-	wantIs(t, err, bus.ErrClosed)
-	for err = nil; err == nil; { // at the end of a segment it looks
-		err = pub.Publish(make([]byte, 1000))
-	}
-	wantIs(t, err, bus.ErrClosed)
-
-	again, err := c.SubscribeContext(t.Context(), "t")
-	if err != nil {
+	if err := admin.CreateTopic(t.Context(), topic.Config{Name: "t", Size: topic.MiB, Kind: topic.SPSC}); err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
-	if n := slotsOf(t, c, "worker"); n != 1 {
-		t.Errorf("the broker lists %d slots, want 1: those of the old topic are not its", n)
+	b.StartBroker()
+	var got []string
+	for m, err := range sub.Messages(t.Context()) {
+		switch again, ok := errors.AsType[*bus.RecreatedError](err); {
+		case ok:
+			if again.Topic != "t" || again.Missed != 0 {
+				t.Errorf("%+v", again)
+			}
+			got = append(got, "again")
+			eventually(t, "the publisher is there too", func() bool { return pub.Publish([]byte("new")) == nil })
+		case errors.Is(err, bus.ErrClosed):
+			got = append(got, "closed")
+		case err != nil:
+			t.Fatal(err)
+		default:
+			got = append(got, string(m.Bytes()))
+		}
+		if got[len(got)-1] == "new" {
+			break
+		}
 	}
+	if s := fmt.Sprint(got); s != "[old closed again new]" && s != "[old again new]" { // it may be there before anybody asks
+		t.Errorf("got %s", s)
+	}
+	eventually(t, "the broker knows the new slots", func() bool { return slotsOf(t, c, "worker") == 2 })
 	if err := errors.Join(pub.Close(), sub.Close()); err != nil {
 		t.Error(err)
 	}
-	publish(t, publisher(t, c, "t"), "new")
-	if got := fmt.Sprint(poll(t, again)); got != "[new]" {
-		t.Errorf("got %s", got)
+	if n := slotsOf(t, c, "worker"); n != 0 {
+		t.Errorf("%d slots of closed handles", n)
 	}
 }
 

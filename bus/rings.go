@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -29,14 +30,15 @@ type ringKey struct {
 type mapping struct {
 	ring *shmring.Ring
 	file fileID
+	end  atomic.Pointer[ending] // nil as long as the topic is there
 
-	mu   sync.Mutex
-	lock int // for repairing: a descriptor of the producers' lock file, on a description of this mapping's own; -1 without
+	mu    sync.Mutex
+	lock  int       // for repairing: a descriptor of the producers' lock file, on a description of this mapping's own; -1 without
+	files []watched // nil for mappings without handles
 }
 
-// get returns the mapping of a topic whose ring file is the given one, and makes it by attach where there is none. What attach
-// returns beside the ring is the mapping's lock, its own from then on.
-func (r *rings) get(key ringKey, file fileID, attach func() (ring *shmring.Ring, lock int, err error)) (*shmring.Ring, error) {
+// get returns the mapping of a topic whose ring file is the given one, and has attach make it where there is none: all but its file.
+func (r *rings) get(key ringKey, file fileID, attach func() (*mapping, error)) (*mapping, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -44,23 +46,24 @@ func (r *rings) get(key ringKey, file fileID, attach func() (ring *shmring.Ring,
 	}
 	old := r.open[key]
 	if old != nil && old.file == file {
-		return old.ring, nil
+		return old, nil
 	}
-	ring, lock, err := attach()
+	m, err := attach()
 	if err != nil {
 		return nil, err
 	}
+	m.file = file
 	if old != nil {
 		old.close() // the topic was deleted and made again; handles keep the old mapping
 	}
 	if r.open == nil {
 		r.open = map[ringKey]*mapping{}
 	}
-	r.open[key] = &mapping{ring: ring, file: file, lock: lock}
-	return ring, nil
+	r.open[key] = m
+	return m, nil
 }
 
-// sweep gives up the mappings of topics that were deleted: their memory goes back when the last handle is closed.
+// sweep gives up the mappings of topics that were deleted: their handles end, and their memory goes back when the last one is closed.
 func (r *rings) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,10 +96,11 @@ func (r *rings) close() error {
 	return errors.Join(errs...)
 }
 
-// repairPause lies between two rounds of who repairs for want of a broker, which does it each second.
+// repairPause lies between two rounds: of who repairs for want of a broker, which does it each second, and of everybody who looks
+// whether the files are still there.
 const repairPause = 250 * time.Millisecond
 
-// keepRepaired repairs the topics that are open, round after round, until close.
+// keepRepaired looks at the topics that are open and repairs them, round after round, until close.
 func (r *rings) keepRepaired() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,19 +117,30 @@ func (r *rings) keepRepaired() {
 			case <-stop:
 				return
 			case <-tick.C:
+				r.look()
 				r.repair()
 			}
 		}
 	})
 }
 
+// look tells the handles of topics that were deleted, or whose files were removed or cut short.
+func (r *rings) look() {
+	for _, m := range r.mappings() {
+		m.look()
+	}
+}
+
+func (r *rings) mappings() []*mapping {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.open))
+}
+
 // repair closes what dead processes left in the topics that this connection may repair, so that a hole that holds up nobody who
 // publishes is closed too: subscribers wait before it.
 func (r *rings) repair() {
-	r.mu.Lock()
-	open := slices.Collect(maps.Values(r.open))
-	r.mu.Unlock()
-	for _, m := range open {
+	for _, m := range r.mappings() {
 		m.repair()
 	}
 }
@@ -146,6 +161,9 @@ func (m *mapping) repair() {
 func (m *mapping) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.lookLocked() // nobody does any more: what it finds now is what handles that are still open are told
+	unwatch(m.files)
+	m.files = nil
 	if m.lock >= 0 {
 		unix.Close(m.lock)
 		m.lock = -1

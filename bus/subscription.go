@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/mycelium-bus/mycelium/shmring"
 )
@@ -16,12 +17,18 @@ import (
 //
 // What is acknowledged may be overwritten by publishers: at the latest when Poll returns. What happens when a subscription
 // holds publishers up is its slow policy's to say, see [Slow].
+//
+// When its topic was deleted, or its files were removed, it yields what is there and then [ErrClosed]. A subscription of [Dial] goes on by
+// itself when the topic is made again: it says so once by a [RecreatedError], and reads the new one from its oldest message on.
 type Subscription struct {
 	ring    *shmring.Reader
+	topic   *mapping
 	pending error // what a Wait found, for the next Poll
 	idle    IdleStrategy
 	slot    slot
-	id      string
+	conn    *Conn
+	next    *follower
+	seat    atomic.Pointer[seat]
 }
 
 // Subscribe opens a subscription of a topic. It blocks as [Conn.Publisher] does. Errors: [ErrNoTopic], [ErrInUse],
@@ -40,17 +47,33 @@ func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOpt
 	for _, option := range options {
 		option(&o)
 	}
-	a, err := c.attachConsumer(ctx, topic, o)
+	h, err := c.openReader(ctx, topic, o)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
+	}
+	s := &Subscription{idle: o.idle, conn: c}
+	s.use(h)
+	s.next = c.follow(topic, h.topic, weakly(s), func(ctx context.Context) (*heir, error) { return c.again(ctx, topic, o) })
+	return s, nil
+}
+
+func (c *Conn) openReader(ctx context.Context, topic string, o subscribeOptions) (*heir, error) {
+	a, err := c.attachConsumer(ctx, topic, o)
+	if err != nil {
+		return nil, err
 	}
 	ring, err := a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from})
 	if err != nil {
 		a.slot.released() // the ring has taken the grant over
-		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
+		return nil, err
 	}
 	a.slot.taken(ring.Tenancy(), weakly(ring))
-	return &Subscription{ring: ring, idle: o.idle, slot: a.slot, id: ring.ID()}, nil
+	return &heir{topic: a.topic, slot: a.slot, reader: ring}, nil
+}
+
+func (s *Subscription) use(h *heir) {
+	s.ring, s.topic, s.slot = h.reader, h.topic, h.slot
+	s.seat.Store(&seat{h.topic.ring, h.reader.ID()})
 }
 
 // Poll hands the messages that are there to handle, one after the other, at most limit of them, and returns how many were
@@ -61,7 +84,8 @@ func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOpt
 // poll it.
 //
 // A [LappedError] says which part of the ring was missed, in bytes; it is returned once, n counts the messages before, and
-// the next Poll goes on after the gap. ErrClosed, ErrEvicted and ErrCorrupt are final.
+// the next Poll goes on after the gap; so is a [RecreatedError], which follows ErrClosed in a subscription of [Dial]. Else ErrClosed is final,
+// as ErrEvicted and ErrCorrupt are.
 func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err error) {
 	if s.pending != nil {
 		return 0, s.takePending()
@@ -84,7 +108,7 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 	for n < limit {
 		f, ok := s.ring.Next()
 		if !ok {
-			return n, s.ring.Err()
+			return n, s.nothing(n)
 		}
 		handled = false
 		if err := handle(Message{f}); err != nil {
@@ -96,16 +120,41 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 	return n, nil
 }
 
+// nothing says why there was no message, n messages after the call began: nil if one may still come. What is in the topic comes before
+// the news of its end.
+func (s *Subscription) nothing(n int) error {
+	err := s.ring.Err()
+	if n > 0 || err != nil && err != ErrClosed {
+		return err
+	}
+	end := s.topic.ended()
+	if end == nil {
+		return err
+	}
+	if _, there := s.ring.Next(); there { // it came between the look before and the end
+		s.ring.Unread()
+		return nil
+	}
+	h := s.next.take(&heir{topic: s.topic, slot: s.slot, reader: s.ring})
+	if h == nil {
+		return end.err
+	}
+	s.use(h)
+	return &RecreatedError{Topic: h.topic.ring.Name(), Missed: h.missed}
+}
+
 func (s *Subscription) takePending() error {
 	err := s.pending
 	s.pending = nil
 	return err
 }
 
-// Wait returns nil as soon as the next Poll has something to say: a message, or a [LappedError]. Until then it idles by the
+// Wait returns nil as soon as the next Poll has something to say: a message, a [LappedError] or a [RecreatedError]. Until then it idles by the
 // subscription's strategy. It ends with ctx's error when ctx does, and with ErrClosed, ErrEvicted or ErrCorrupt where nothing
 // will come any more.
 func (s *Subscription) Wait(ctx context.Context) error {
+	var asleep sleeper
+	defer asleep.end()
 	for {
 		if there, err := s.look(); there || err != nil {
 			s.idle.Reset()
@@ -115,7 +164,7 @@ func (s *Subscription) Wait(ctx context.Context) error {
 			s.idle.Reset()
 			return err
 		}
-		s.idle.Idle()
+		s.rest(ctx, &asleep)
 	}
 }
 
@@ -128,7 +177,7 @@ func (s *Subscription) look() (there bool, err error) {
 		if _, there = s.ring.Next(); there {
 			s.ring.Unread()
 		} else {
-			err = s.ring.Err()
+			err = s.nothing(0)
 		}
 	})
 	if there || fault != nil {
@@ -152,9 +201,9 @@ func (s *Subscription) Position() uint64 { return s.ring.Position() }
 func (s *Subscription) Producer() int { return s.ring.Producer() }
 
 // ID names the subscription in listings: c, slot, generation.
-func (s *Subscription) ID() string { return s.id }
+func (s *Subscription) ID() string { return s.seat.Load().id }
 
-// SubscriptionStats are what a subscription did since it was opened.
+// SubscriptionStats are what a subscription did since it was opened, or since it went on with a topic that was made again.
 type SubscriptionStats struct {
 	Messages, Bytes uint64 // handled; bytes of the messages, without headers and padding
 	MissedBytes     uint64 // of the ring, headers and padding included
@@ -166,12 +215,13 @@ type SubscriptionStats struct {
 // microseconds. The figures are as of the last time that the subscription told how far it had come: at the latest when the
 // last Poll ended. A closed subscription's are zero.
 func (s *Subscription) Stats() (SubscriptionStats, error) {
-	info, err := s.ring.Ring().Inspect()
+	at := s.seat.Load()
+	info, err := at.ring.Inspect()
 	if err != nil {
 		return SubscriptionStats{}, err
 	}
 	for _, c := range info.Consumers {
-		if c.ID == s.id {
+		if c.ID == at.id {
 			return SubscriptionStats{c.Messages, c.Bytes, c.MissedBytes, c.Laps, c.LagBytes}, nil
 		}
 	}
@@ -181,8 +231,9 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 // Close gives the slot back; what was not handled stays unread. It may be called more than once. Bytes that were lent must
 // not be touched afterwards. It waits for the broker to take note, at most two seconds.
 func (s *Subscription) Close() error {
-	s.slot.leaving()
-	err := s.ring.Close()
-	s.slot.released()
-	return err
+	s.conn.endFollowing(s.next)
+	s.next = nil
+	h := heir{slot: s.slot, reader: s.ring}
+	s.slot = slot{}
+	return h.close()
 }

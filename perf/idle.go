@@ -17,10 +17,11 @@ type idler struct {
 	pause, burst uint32
 	round        int
 	since        int64 // when this row of empty looks was first held against the clock
+	watch        *watch
 }
 
-func newIdler(i Idle) *idler {
-	d := &idler{strategy: i.Strategy[0], pause: uint32(i.Pause), burst: uint32(i.Burst)}
+func newIdler(i Idle, watch *watch) *idler {
+	d := &idler{strategy: i.Strategy[0], pause: uint32(i.Pause), burst: uint32(i.Burst), watch: watch}
 	if d.burst == 0 {
 		d.burst = d.pause
 	}
@@ -36,7 +37,7 @@ func (d *idler) wait(after int) error {
 	switch {
 	case d.strategy == 's':
 		if after >= BurstOf {
-			pause(d.burst)
+			d.pauseLong(d.burst)
 		} else {
 			pause(d.pause)
 		}
@@ -45,6 +46,9 @@ func (d *idler) wait(after int) error {
 	default:
 		time.Sleep(min(time.Duration(d.round-199)*time.Microsecond, time.Millisecond))
 		return d.check()
+	}
+	if d.watch.on && d.round%watchEvery == 0 {
+		d.watch.saw(now())
 	}
 	// The clock costs more than a look: now and then is enough.
 	if d.round&0xffff == 0 {
@@ -62,6 +66,16 @@ func (d *idler) check() error {
 		return fmt.Errorf("%w: nothing came for %v", ErrStalled, StallLimit)
 	}
 	return nil
+}
+
+// pauseLong executes n PAUSE, which may take longer than a stall that is to be noticed.
+func (d *idler) pauseLong(n uint32) {
+	for d.watch.on && n > 32 {
+		pause(32)
+		d.watch.saw(now())
+		n -= 32
+	}
+	pause(n)
 }
 
 // pause executes n PAUSE; [shmring.Pause] takes 64 at most, so that the runtime can preempt it.

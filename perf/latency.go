@@ -3,6 +3,7 @@ package perf
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -20,9 +21,9 @@ func Latency(ctx context.Context, o Options) (*LatencyReport, error) {
 	if o.Batch != 1 {
 		return nil, fmt.Errorf("%w: a latency is of single messages, batch is %d", ErrOptions, o.Batch)
 	}
-	mode, loop := "round_trip", "closed"
+	mode, loop, measure := "round_trip", "closed", roundTripRun
 	if o.OneWay {
-		mode, loop = "one_way", "open"
+		mode, loop, measure = "one_way", "open", oneWayRun
 	}
 	if o.Count == 0 {
 		o.Count = 1_000_000
@@ -34,7 +35,7 @@ func Latency(ctx context.Context, o Options) (*LatencyReport, error) {
 		case o.Duration > 0:
 			trial := o
 			trial.Count = 20_000
-			run, err := latencyRun(ctx, &trial, mode)
+			run, err := roundTripRun(ctx, &trial)
 			if err != nil {
 				return nil, err
 			}
@@ -44,13 +45,20 @@ func Latency(ctx context.Context, o Options) (*LatencyReport, error) {
 	r := &LatencyReport{Conditions: conditions("latency", &o)}
 	r.Mode, r.Loop = mode, loop
 	for range o.Repeat {
-		run, err := latencyRun(ctx, &o, mode)
+		run, err := measure(ctx, &o)
 		if err != nil {
 			return nil, err
 		}
 		r.Runs = append(r.Runs, *run)
 	}
-	r.LatencyRun, r.Spread, r.NearRuns = medians(r.Runs, latencyFigures, func(run *LatencyRun) *Floor { return &run.Floor })
+	runs := slices.Clone(r.Runs)
+	if o.OneWay {
+		for i := range runs {
+			own := *runs[i].OneWay
+			runs[i].OneWay = &own // what becomes the median of all must not be one of them
+		}
+	}
+	r.LatencyRun, r.Spread, r.NearRuns = medians(runs, r.figures(), func(run *LatencyRun) *Floor { return &run.Floor })
 	return r, nil
 }
 
@@ -63,6 +71,7 @@ type LatencyRun struct {
 	RatioToFloor float64 `json:"ratio_to_floor"`
 	// RatioWithoutClock is the same with the clock's reading taken off both: the stricter figure.
 	RatioWithoutClock float64 `json:"ratio_without_clock"`
+	*OneWay                   // nil for round trips
 
 	histogram *hdrhistogram.Histogram
 }
@@ -97,31 +106,31 @@ var latencyFigures = []figure[LatencyRun]{
 	{"ratio_without_clock", func(r *LatencyRun) *float64 { return &r.RatioWithoutClock }},
 }
 
-// latencyRun does one run with a pair of its own.
-func latencyRun(ctx context.Context, o *Options, mode string) (*LatencyRun, error) {
-	run := &LatencyRun{}
-	keeper := 0 // the side that has the times
-	if o.OneWay {
-		keeper = 1
+// figures are those of the report's mode.
+func (r *LatencyReport) figures() []figure[LatencyRun] {
+	if r.Mode == "one_way" {
+		return slices.Concat(latencyFigures, oneWayFigures)
 	}
-	err := onPair(ctx, o, !o.OneWay, &run.Floor, func(p *pair) error {
-		answers, err := p.do(ctx, order{Do: mode, Count: uint64(o.Count)})
+	return latencyFigures
+}
+
+// roundTripRun does one run with a pair of its own.
+func roundTripRun(ctx context.Context, o *Options) (*LatencyRun, error) {
+	run := &LatencyRun{}
+	err := onPair(ctx, o, true, &run.Floor, func(p *pair) error {
+		answers, err := p.do(ctx, order{Do: "round_trip", Count: uint64(o.Count)})
 		if err != nil {
 			return err
 		}
-		run.histogram, err = answers[keeper].histogram()
+		run.histogram, err = answers[0].histogram()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	run.Percentiles = summarize(run.histogram)
-	floor, clock := run.Floor.P50Ns, run.ClockNs
-	if o.OneWay {
-		floor, clock = floor/2, clock/2
-	}
-	run.RatioToFloor = ratio(run.Percentiles.P50Ns, floor)
-	run.RatioWithoutClock = ratio(run.Percentiles.P50Ns-run.ClockNs, floor-clock)
+	run.RatioToFloor = ratio(run.Percentiles.P50Ns, run.Floor.P50Ns)
+	run.RatioWithoutClock = ratio(run.Percentiles.P50Ns-run.ClockNs, run.Floor.P50Ns-run.ClockNs)
 	return run, nil
 }
 
@@ -178,45 +187,4 @@ func (w *worker) roundTrip(o order) (answer, error) {
 	}
 	h.SetEndTimeMs(time.Now().UnixMilli())
 	return histogramAnswer(h)
-}
-
-// oneWay is the workers' part: side 0 sends at the rate, side 1 keeps the time.
-func (w *worker) oneWay(o order) (answer, error) {
-	offset, _, err := sharedClock()
-	if err != nil {
-		return answer{}, err
-	}
-	if w.Side == 0 {
-		return answer{}, w.sendAtRate(o.Count, offset)
-	}
-	h := newHistogram()
-	h.SetStartTimeMs(time.Now().UnixMilli())
-	warm := o.Count / 10
-	w.checker.then = func() error {
-		if t := now() + offset; w.checker.next > warm {
-			record(h, t-w.checker.sentNs)
-		}
-		return nil
-	}
-	if err := w.receive(o.Count, pollLimit, nil); err != nil {
-		return answer{}, err
-	}
-	h.SetEndTimeMs(time.Now().UnixMilli())
-	return histogramAnswer(h)
-}
-
-// sendAtRate sends each message when it is due, or as soon as it can afterwards; what it carries is when it was due.
-func (w *worker) sendAtRate(count uint64, offset int64) error {
-	interval := 1e9 / w.Options.Rate
-	start := now() + int64(time.Millisecond)
-	for seq := range count {
-		due := start + int64(float64(seq)*interval)
-		for now() < due {
-		}
-		w.filler.sentNs = due + offset
-		if err := w.send(seq); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package perf
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -13,6 +12,8 @@ import (
 type layer interface {
 	// create makes a topic in the bus directory; the parent does, before there are workers.
 	create(dir, topic string, o *Options) error
+	// remove removes what create made beside the directory, where it is still there.
+	remove(topic string, o *Options) error
 	// open attaches a worker to the directory.
 	open(dir string, o *Options) (client, error)
 }
@@ -21,12 +22,6 @@ type client interface {
 	sender(topic string, f *filler) (sender, error)
 	receiver(topic string, c *checker) (receiver, error)
 	close() error
-}
-
-// sender sends message seq, or with a batch the messages from seq on, in the way that the options name. It does not wait:
-// shmring.ErrBackPressure tells that nothing was sent.
-type sender interface {
-	send(seq uint64) error
 }
 
 // receiver hands up to limit messages that are there to its checker.
@@ -52,6 +47,8 @@ func (ringLayer) create(dir, topic string, o *Options) error {
 	}
 	return r.Close()
 }
+
+func (ringLayer) remove(string, *Options) error { return nil }
 
 func (ringLayer) open(dir string, o *Options) (client, error) {
 	return &ringClient{dir: dir, o: o}, nil
@@ -87,7 +84,7 @@ func (c *ringClient) sender(topic string, f *filler) (sender, error) {
 	c.closers = append(c.closers, p.Close)
 	switch {
 	case c.o.Batch > 1:
-		return &ringBatch{p, f, c.o.Size, c.o.Batch}, nil
+		return newBatching(p.Batch, f, c.o), nil
 	case c.o.Send == "publish":
 		return &copying{p, f, make([]byte, c.o.Size)}, nil
 	}
@@ -124,18 +121,6 @@ func (c closers) close() error {
 	return errors.Join(errs...)
 }
 
-// copying publishes a copy of bytes of its own; the ring's producer and the bus's publisher look the same here.
-type copying struct {
-	p   interface{ Publish(message []byte) error }
-	f   *filler
-	buf []byte
-}
-
-func (s *copying) send(seq uint64) error {
-	s.f.fill(s.buf, seq)
-	return s.p.Publish(s.buf)
-}
-
 // ringClaim writes in place.
 type ringClaim struct {
 	p    *shmring.Producer
@@ -150,29 +135,6 @@ func (s *ringClaim) send(seq uint64) error {
 	}
 	s.f.fill(c.Bytes(), seq)
 	return c.Commit(s.size)
-}
-
-// ringBatch writes several messages in place that become visible together.
-type ringBatch struct {
-	p       *shmring.Producer
-	f       *filler
-	size, n int
-}
-
-func (s *ringBatch) send(seq uint64) error {
-	b, err := s.p.Batch(s.n * frameSize(s.size))
-	if err != nil {
-		return err
-	}
-	for i := range s.n {
-		room, err := b.Next(s.size)
-		if err != nil {
-			b.Abort()
-			return fmt.Errorf("message %d of a batch of %d: %w", i, s.n, err)
-		}
-		s.f.fill(room, seq+uint64(i))
-	}
-	return b.Commit()
 }
 
 type ringReceiver struct {

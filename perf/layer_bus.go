@@ -3,22 +3,28 @@ package perf
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 )
 
-// busLayer is what users call: publishers and subscriptions of a bus that is opened by its directory. The broker would be
-// on neither side of a message.
+// busLayer is what users call: publishers and subscriptions of a bus that is opened by its directory, or through a broker, which
+// is on neither side of a message.
 type busLayer struct{}
+
+func dial(dir string, o *Options) (*bus.Conn, error) {
+	if o.Socket != "" {
+		return bus.Dial(context.Background(), bus.Options{Name: "myc-perf", Socket: o.Socket})
+	}
+	return bus.OpenDir(dir, bus.Options{Name: "myc-perf"})
+}
 
 func (busLayer) create(dir, name string, o *Options) (err error) {
 	kind, err := parseKind(o.Kind)
 	if err != nil {
 		return err
 	}
-	c, err := bus.OpenDir(dir, bus.Options{})
+	c, err := dial(dir, o)
 	if err != nil {
 		return err
 	}
@@ -26,8 +32,23 @@ func (busLayer) create(dir, name string, o *Options) (err error) {
 	return c.CreateTopic(context.Background(), topic.Config{Name: name, Kind: topic.Kind(kind), Size: topic.Size(o.Ring)})
 }
 
+func (busLayer) remove(name string, o *Options) (err error) {
+	if o.Socket == "" {
+		return nil
+	}
+	c, err := dial("", o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := c.DeleteTopic(context.Background(), name); !errors.Is(err, bus.ErrNoTopic) {
+		return err
+	}
+	return nil
+}
+
 func (busLayer) open(dir string, o *Options) (client, error) {
-	c, err := bus.OpenDir(dir, bus.Options{Name: "myc-perf"})
+	c, err := dial(dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +69,7 @@ func (c *busClient) sender(name string, f *filler) (sender, error) {
 	c.closers = append(c.closers, p.Close)
 	switch {
 	case c.o.Batch > 1:
-		return &busBatch{p, f, c.o.Size, c.o.Batch}, nil
+		return newBatching(p.Batch, f, c.o), nil
 	case c.o.Send == "publish":
 		return &copying{p, f, make([]byte, c.o.Size)}, nil
 	case c.o.Send == "claim":
@@ -104,29 +125,6 @@ func newBusWrite(p *bus.Publisher, f *filler, size int) *busWrite {
 func (s *busWrite) send(seq uint64) error {
 	s.seq = seq
 	return s.p.Write(s.size, s.fill)
-}
-
-// busBatch writes several messages in place that become visible together.
-type busBatch struct {
-	p       *bus.Publisher
-	f       *filler
-	size, n int
-}
-
-func (s *busBatch) send(seq uint64) error {
-	b, err := s.p.Batch(s.n * bus.FrameSize(s.size))
-	if err != nil {
-		return err
-	}
-	for i := range s.n {
-		room, err := b.Next(s.size)
-		if err != nil {
-			b.Abort()
-			return fmt.Errorf("message %d of a batch of %d: %w", i, s.n, err)
-		}
-		s.f.fill(room, seq+uint64(i))
-	}
-	return b.Commit()
 }
 
 type busReceiver struct {

@@ -33,8 +33,12 @@ type Options struct {
 
 	// Realtime runs the workers under SCHED_RR, for figures that a busy machine's other programs do not disturb. It takes both
 	// CPUs away from them meanwhile; in runs of more than a second the kernel gives them 50 ms of each back (sched(7), real-time
-	// throttling), which an open loop sees. See [Realtime].
+	// throttling). It needs CAP_SYS_NICE, else the error is [ErrRealtime].
 	Realtime bool `json:"realtime"`
+
+	// Socket is that of a broker: the topics are then made by it, and the workers attach through it. Default: no broker, the bus
+	// directory belongs to the run. For the layer bus. Frames go the same way in both.
+	Socket string `json:"socket"`
 
 	CPUs   []int     `json:"cpus"` // two CPUs; default the first two that this process may use; one named Unpinned: none
 	Repeat int       `json:"-"`    // runs, each with new processes and files; default 1
@@ -74,6 +78,9 @@ func (o Options) withDefaults() (Options, error) {
 
 	if _, ok := layers[o.Layer]; !ok {
 		fault("layer %q: want bus or shmring", o.Layer)
+	}
+	if o.Socket != "" && o.Layer != "bus" {
+		fault("layer %q through a broker's socket: want bus", o.Layer)
 	}
 	if _, err := parseKind(o.Kind); err != nil {
 		faults = append(faults, err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -34,11 +35,13 @@ type setup struct {
 
 // order is one step.
 type order struct {
-	Do    string `json:"do"` // floor, stalls, round_trip, one_way, stream, end
+	Do    string `json:"do"` // floor, stalls, round_trip, one_way_floor, one_way, judge, stream, end
 	Count uint64 `json:"count,omitempty"`
-	First uint64 `json:"first,omitempty"` // floor: the first sequence number, new to the lines
+	First uint64 `json:"first,omitempty"` // the first sequence number; floors: new to the lines
 	Lines int    `json:"lines,omitempty"`
 	Pause uint32 `json:"pause,omitempty"` // floor: PAUSE between looks
+	Start int64  `json:"start,omitempty"` // one way: when the first message is due, CLOCK_MONOTONIC
+	Gaps  []gap  `json:"gaps,omitempty"`  // judge: those of side 0
 }
 
 // answer is what came of a step.
@@ -53,12 +56,20 @@ type answer struct {
 	ClockNs   float64 `json:"clock_ns,omitempty"` // what reading the clock costs
 
 	StalledShare float64 `json:"stalled_share,omitempty"`
+
+	// One way.
+	Late        bool   `json:"late,omitempty"` // the first message was due before this side was ready
+	Gaps        []gap  `json:"gaps,omitempty"`
+	PageFaults  int64  `json:"page_faults,omitempty"`
+	Preemptions int64  `json:"preemptions,omitempty"`
+	Unstalled   string `json:"unstalled,omitempty"` // judge: the histogram of the messages that no stall touched
 }
 
 // codes are the sentinels that survive the way between processes.
-var codes = map[string]error{"stalled": ErrStalled, "payload": ErrPayload}
+var codes = map[string]error{"stalled": ErrStalled, "payload": ErrPayload, "realtime": ErrRealtime}
 
 type pair struct {
+	options *Options
 	dir     string
 	workers [2]*process
 }
@@ -89,7 +100,7 @@ func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) 
 	if err != nil {
 		return nil, err
 	}
-	p = &pair{dir: dir}
+	p = &pair{options: o, dir: dir}
 	defer func() {
 		if err != nil {
 			p.kill()
@@ -117,6 +128,23 @@ func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) 
 
 const topicThere, topicBack = "there", "back"
 
+// topicOf is a topic's name on the bus; a broker's has other topics too.
+func topicOf(o *Options, dir, topic string) string {
+	if o.Socket == "" {
+		return topic
+	}
+	return strings.ToLower(filepath.Base(dir)) + "-" + topic
+}
+
+// removeRun removes all that a run made.
+func removeRun(o *Options, dir string) error {
+	var errs []error
+	for _, topic := range []string{topicThere, topicBack} {
+		errs = append(errs, layers[o.Layer].remove(topicOf(o, dir, topic), o))
+	}
+	return errors.Join(append(errs, os.RemoveAll(dir))...)
+}
+
 func busDir(dir string) string { return filepath.Join(dir, "bus") }
 
 func (p *pair) createTopics(o *Options, back bool) error {
@@ -128,7 +156,7 @@ func (p *pair) createTopics(o *Options, back bool) error {
 		topics = append(topics, topicBack)
 	}
 	for _, topic := range topics {
-		if err := layers[o.Layer].create(busDir(p.dir), topic, o); err != nil {
+		if err := layers[o.Layer].create(busDir(p.dir), topicOf(o, p.dir, topic), o); err != nil {
 			return fmt.Errorf("create topic %s: %w", topic, err)
 		}
 	}
@@ -262,7 +290,7 @@ func (p *pair) end() error {
 			errs = append(errs, w.failed(w.ended))
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
+	return errors.Join(append(errs, removeRun(p.options, p.dir))...)
 }
 
 // kill ends the workers, wherever they are, and removes the run's files.
@@ -279,7 +307,7 @@ func (p *pair) kill() {
 			w.in.Close()
 		}
 	}
-	_ = os.RemoveAll(p.dir) // the error that led here matters more
+	_ = removeRun(p.options, p.dir) // the error that led here matters more
 }
 
 // tail keeps the end of what was written to it.

@@ -61,11 +61,15 @@ func pin(cpu int) error {
 	return nil
 }
 
-// Realtime gives every thread of this process the scheduling policy SCHED_RR with a priority from 1 (lowest) to 99, so that
-// nothing of the ordinary policies interrupts it (sched(7)). It needs CAP_SYS_NICE. Who measures with [Options.Realtime] on a
-// busy machine calls it with 2 or more for itself, or its workers, which run at 1, keep it from telling them what to do.
-func Realtime(priority int) error {
-	want := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: uint32(priority)}
+// realtime gives the process's threads the scheduling policy SCHED_RR, so that nothing of the ordinary policies interrupts them
+// (sched(7); it needs CAP_SYS_NICE), and the calling goroutine's thread a priority above the others'. Among equals the runtime's monitor
+// takes the CPU away ten times a second, for 100 us each time (docs/performance.md).
+//
+// The parent stays an ordinary process: the kernel lets those run for 50 ms of each second at least. Above the workers it would
+// wait for their end in the kernel's release of them, which spins (Linux 6.18) on the CPU that a dying thread of theirs needs: for ever.
+func realtime() error {
+	runtime.LockOSThread()
+	want := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
 	err := eachThread(func(tid int) (changed bool, err error) {
 		is, err := unix.SchedGetAttr(tid, 0)
 		if err != nil || is.Policy == want.Policy && is.Priority == want.Priority {
@@ -74,7 +78,11 @@ func Realtime(priority int) error {
 		return true, unix.SchedSetAttr(tid, &want, 0)
 	})
 	if err != nil {
-		return fmt.Errorf("real-time priority %d: %w", priority, err)
+		return fmt.Errorf("%w: %w", ErrRealtime, err)
+	}
+	want.Priority = 2
+	if err := unix.SchedSetAttr(0, &want, 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrRealtime, err)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Conditions struct {
 	Rate     float64 `json:"rate_per_s,omitempty"`
 	CPUs     []int   `json:"cpus"` // empty when the workers were not pinned
 	Realtime bool    `json:"realtime"`
+	Broker   bool    `json:"broker"` // the topics were a broker's
 	Machine
 }
 
@@ -39,7 +40,7 @@ type Machine struct {
 
 func conditions(verb string, o *Options) Conditions {
 	c := Conditions{Verb: verb, Layer: o.Layer, Kind: o.Kind, Size: o.Size, Send: o.Send, Batch: o.Batch, Ring: o.Ring,
-		Idle: o.Idle, Rate: o.Rate, CPUs: o.CPUs, Realtime: o.Realtime, Machine: machine()}
+		Idle: o.Idle, Rate: o.Rate, CPUs: o.CPUs, Realtime: o.Realtime, Broker: o.Socket != "", Machine: machine()}
 	if len(o.CPUs) == 1 {
 		c.CPUs = []int{}
 	}
@@ -87,6 +88,9 @@ func (c Conditions) Title() string {
 	}
 	if c.Realtime {
 		where += ", real-time"
+	}
+	if c.Broker {
+		where += ", through a broker"
 	}
 	return fmt.Sprintf("%s: %d bytes%s, %s, %s %s, ring %d KiB, idle %s, %s",
 		what, c.Size, batch, c.Kind, c.Layer, c.Send, c.Ring>>10, c.Idle, where)

@@ -11,7 +11,7 @@ import (
 // Table returns the report as rows of cells.
 func (r *LatencyReport) Table() [][]string {
 	rows := [][]string{{"", ">min", ">median", ">max"}}
-	for _, f := range latencyFigures {
+	for _, f := range r.figures() {
 		s := r.Spread[f.key]
 		name, format := strings.TrimSuffix(f.key, "_ns"), nanoseconds
 		switch {
@@ -19,6 +19,8 @@ func (r *LatencyReport) Table() [][]string {
 			continue // the same in all runs; the title of the table has it
 		case f.key == "stalled_share":
 			name, format = "cores stalled", percent
+		case !strings.HasSuffix(f.key, "_ns") && !strings.HasPrefix(f.key, "ratio"):
+			format = func(v float64) string { return fmt.Sprintf("%.0f", v) }
 		case strings.HasPrefix(f.key, "ratio"):
 			format = func(v float64) string { return fmt.Sprintf("%.2f", v) }
 		}
@@ -30,13 +32,13 @@ func (r *LatencyReport) Table() [][]string {
 
 // Verdict says what the figures come to, and what they hold for.
 func (r *LatencyReport) Verdict() string {
-	what := "round trip"
-	floor := r.Floor.P50Ns
 	if r.Mode == "one_way" {
-		what, floor = "one way", floor/2
+		return fmt.Sprintf("one way p50 %s, p99.9 %s, %.2f and %.2f times the open loop's floor (%s and %s for %s) on %s cores; stalls of the cores touched %.1f%% of the messages; %s",
+			nanoseconds(r.Percentiles.P50Ns), nanoseconds(r.Percentiles.P99_9Ns), r.RatioP50, r.RatioP99_9, nanoseconds(r.OneWay.FloorP50Ns),
+			nanoseconds(r.OneWay.FloorP99_9Ns), countLines(r.Lines), r.Placement, 100*ratio(r.StalledMessages, r.Count), counted(r.NearRuns, len(r.Runs)))
 	}
-	return fmt.Sprintf("%s p50 %s, %.2f times the floor (%s for %s) on %s cores; %s",
-		what, nanoseconds(r.Percentiles.P50Ns), r.RatioToFloor, nanoseconds(floor), countLines(r.Lines), r.Placement, counted(r.NearRuns, len(r.Runs)))
+	return fmt.Sprintf("round trip p50 %s, %.2f times the floor (%s for %s) on %s cores; %s",
+		nanoseconds(r.Percentiles.P50Ns), r.RatioToFloor, nanoseconds(r.Floor.P50Ns), countLines(r.Lines), r.Placement, counted(r.NearRuns, len(r.Runs)))
 }
 
 // Table returns the report as rows of cells.

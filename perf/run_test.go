@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/codec"
 )
 
@@ -323,5 +324,31 @@ func TestPinBindsEveryThread(t *testing.T) {
 				t.Errorf("%s: want %q in it, %v", task, want, err)
 			}
 		}
+	}
+}
+
+func TestABrokersTopicsAreMeasuredAndGone(t *testing.T) {
+	b := bustest.New(t)
+	o := tiny(t, "worker")
+	o.Socket = b.Socket
+	r, err := Throughput(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Broker {
+		t.Errorf("got %+v", r)
+	}
+	l, err := Latency(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLatency(t, l, tinyCounted)
+	topics, err := b.Dial("looks").Topics(t.Context())
+	if err != nil || len(topics) != 0 {
+		t.Errorf("left are %+v, %v", topics, err)
+	}
+	o.Layer = "shmring"
+	if _, err := Latency(t.Context(), o); !errors.Is(err, ErrOptions) {
+		t.Errorf("the ring alone through a broker: %v", err)
 	}
 }

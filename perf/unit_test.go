@@ -158,7 +158,7 @@ func TestAReaderThatGetsNothingNoticesAStall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := newIdler(i)
+		d := newIdler(i, &watch{})
 		if err := d.check(); err != nil {
 			t.Errorf("%s: the first look already: %v", strategy, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type worker struct {
 	recv    receiver // nil where this side only sends
 	checker *checker
 	idle    *idler
+	watch   watch // one way
+	ways    []way // one way, side 1
 }
 
 // Worker is what the worker processes run: orders from in, answers to out, each a line of JSON. It blocks until in ends or
@@ -45,7 +48,7 @@ func Worker(in io.Reader, out io.Writer) error {
 				if ended.Load() {
 					return
 				}
-				_ = os.RemoveAll(w.Dir) // nobody is left to tell
+				_ = removeRun(&w.Options, w.Dir) // nobody is left to tell
 				os.Exit(1)
 			}
 			ended.Store(o.Do == "end")
@@ -79,8 +82,10 @@ func (w *worker) attach() (err error) {
 			return err
 		}
 	}
+	// What is collected in a run is the reports between its steps; a collection would stop a message under way.
+	debug.SetGCPercent(-1)
 	if w.Options.Realtime {
-		if err := Realtime(1); err != nil {
+		if err := realtime(); err != nil {
 			return err
 		}
 	}
@@ -88,7 +93,10 @@ func (w *worker) attach() (err error) {
 		return err
 	}
 	o := &w.Options
-	w.idle = newIdler(o.Idle)
+	if w.watch.offset, _, err = sharedClock(); err != nil {
+		return err
+	}
+	w.idle = newIdler(o.Idle, &w.watch)
 	w.filler.timed = o.OneWay
 	w.checker = newChecker(o.Size, o.OneWay)
 	layer, ok := layers[o.Layer]
@@ -98,7 +106,7 @@ func (w *worker) attach() (err error) {
 	if w.client, err = layer.open(busDir(w.Dir), o); err != nil {
 		return err
 	}
-	sends, receives := topicThere, topicBack
+	sends, receives := topicOf(o, w.Dir, topicThere), topicOf(o, w.Dir, topicBack)
 	if w.Side == 1 {
 		sends, receives = receives, sends
 	}
@@ -131,8 +139,10 @@ func (w *worker) do(o order) (answer, error) {
 		return answer{StalledShare: stalledShare(20 * time.Millisecond)}, nil
 	case "round_trip":
 		return w.roundTrip(o)
-	case "one_way":
-		return w.oneWay(o)
+	case "one_way_floor", "one_way":
+		return w.onSchedule(o)
+	case "judge":
+		return w.judge(o)
 	case "stream":
 		return w.stream(o)
 	}
@@ -197,6 +207,7 @@ func (w *worker) send(seq uint64) error {
 	}
 	for since := int64(0); errors.Is(err, shmring.ErrBackPressure); err = w.sender.send(seq) {
 		t := now()
+		w.watch.saw(t)
 		if since == 0 {
 			since = t
 		}

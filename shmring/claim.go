@@ -38,13 +38,18 @@ func (p *Producer) Publish(message []byte) error {
 	// From here the frame belongs to the readers.
 	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
 	p.data.Word(pos).StoreRelease(pos ^ p.nonce)
+	// order: acquire (these two), pair [asleep] with Ring.fallAsleep, [wake] with Producer.wakeReaders: after the stamp, by the
+	// sleeper's barrier or this handle's fence.
+	if p.fences || p.asleep.Load() == p.wake.Load() {
+		p.wakeReaders()
+	}
 	runtime.KeepAlive(p)
 	return nil
 }
 
 // publishSlow is Publish where the frame does not simply go to the next place.
 func (p *Producer) publishSlow(message []byte) error {
-	if !p.single && !p.open && uint64(len(message))-1 < p.maxFrame && !p.done {
+	if !p.single && !p.open && uint64(len(message))-1 < p.maxFrame && !p.done && !p.gone {
 		if p.publishShared(message) {
 			return nil
 		}
@@ -91,6 +96,10 @@ func (p *Producer) publishShared(message []byte) bool {
 	p.data.Word(t).StoreRelease(t ^ p.nonce)
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees the stamp.
 	p.slotPosition.StoreRelease(0)
+	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
+	if p.fences || p.asleep.Load() == p.wake.Load() {
+		p.wakeReaders()
+	}
 	runtime.KeepAlive(p)
 	return true
 }
@@ -158,6 +167,10 @@ func (c Claim) Commit(used int) error {
 	// From here the frame belongs to the readers.
 	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
 	p.data.Word(c.pos).StoreRelease(c.pos ^ p.nonce)
+	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
+	if p.fences || p.asleep.Load() == p.wake.Load() {
+		p.wakeReaders()
+	}
 	runtime.KeepAlive(p)
 	return nil
 }
@@ -245,8 +258,8 @@ func (p *Producer) abandonClaim() {
 
 // reserve takes size bytes, a multiple of 16 up to MaxClaim, in one segment, and opens p.claim.
 func (p *Producer) reserve(size uint64) error {
-	if p.done {
-		return ErrClosed // the mapping may be gone
+	if p.done || p.gone {
+		return ErrClosed // the mapping may be gone, too
 	}
 	var err error
 	if p.single {
@@ -366,6 +379,10 @@ func (p *Producer) finish(used uint64) {
 		p.pos = used
 		p.setBound()
 		p.slotPosition.StoreRelaxed(0) // order: none, for tools
+		// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
+		if p.fences || p.asleep.Load() == p.wake.Load() {
+			p.wakeReaders()
+		}
 		runtime.KeepAlive(p)
 		return
 	}
@@ -374,6 +391,10 @@ func (p *Producer) finish(used uint64) {
 	}
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees all stamps.
 	p.slotPosition.StoreRelease(0)
+	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
+	if p.fences || p.asleep.Load() == p.wake.Load() {
+		p.wakeReaders()
+	}
 	runtime.KeepAlive(p) // or the collector could take a forgotten handle's slot away under the last stores
 }
 

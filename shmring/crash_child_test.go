@@ -1,4 +1,4 @@
-//go:build linux && amd64 && !stepped
+//go:build linux && (amd64 || stepped)
 
 package shmring
 
@@ -10,12 +10,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The child's side of the crash test: this test binary, started once more, attaches to the topic, performs its operation twice
-// so that nothing lazy is left in it, then once between two marks, and there the parent kills it.
+// so that nothing lazy is left in it, then once between two marks, and there it is killed.
 const (
 	envCrashChild = "MYC_CRASH_CHILD" // name of the operation
 	envCrashTopic = "MYC_CRASH_TOPIC" // directory of the topic
@@ -64,8 +62,6 @@ type crashChild struct {
 
 func (c *crashChild) perform(op crashOperation) error {
 	c.ghost = crashMessage(ghostly, 0, 500)
-	pid := unix.Getpid()
-	mark := func() { unix.RawSyscall(unix.SYS_TGKILL, uintptr(pid), uintptr(pid), uintptr(unix.SIGSTOP)) }
 	for range 2 {
 		err := op.ready(c)
 		if err == nil {
@@ -78,23 +74,7 @@ func (c *crashChild) perform(op crashOperation) error {
 	if err := op.ready(c); err != nil {
 		return err
 	}
-	mark() // here the other threads are stopped
-	_ = yieldIfAsked(3)
-	mark()
-	err := op.do(c)
-	mark()
-	return err
-}
-
-// yieldIfAsked calls functions, for it is then that a goroutine obeys the scheduler's wish that it yield. A wish from before the
-// other threads were stopped would end in a wait for them.
-//
-//go:noinline
-func yieldIfAsked(n int) int {
-	if n == 0 {
-		return 0
-	}
-	return yieldIfAsked(n-1) + 1
+	return betweenMarks(func() error { return op.do(c) })
 }
 
 // Who a message is from.

@@ -6,25 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-const (
-	envCrash       = "MYC_CRASH"        // how many instructions of each operation, or "full": every one
-	envCrashOffset = "MYC_CRASH_OFFSET" // of the samples; default the day
-	envCrashAt     = "MYC_CRASH_AT"     // this instruction alone
-)
-
 // TestCrash kills a process at the instructions of everything that it does to a topic: a child is single-stepped to the n-th
 // instruction of an operation and gets SIGKILL; the survivors repair, verify, account for every message, and go on for more
-// than a lap. By default it samples, from an offset that moves by the day; with MYC_CRASH=full it tries every instruction.
+// than a lap. Deaths differ where something that outlives the process has changed between them. By default it samples these, from
+// an offset that moves with the clock; MYC_CRASH=distinct tries each of them, and MYC_CRASH=full every instruction.
 func TestCrash(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own instructions would be stepped through")
@@ -33,12 +28,17 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := tryPtrace(); errors.Is(err, errNoPtrace) {
+		t.Logf("NOT TESTED: %v; without it a process cannot be killed at a chosen instruction", err)
+		killPointsInstead(t)
+		return
+	}
 	var all crashTotal
 	t.Run("operations", func(t *testing.T) {
 		for _, op := range crashOperations {
 			for _, kind := range op.kinds {
 				t.Run(fmt.Sprintf("%s/kind=%s", op.name, kind), func(t *testing.T) {
-					if plan.samples == 0 {
+					if plan.samples == 0 && plan.only < 0 {
 						t.Parallel() // as many at once as there are CPUs
 					}
 					r := &crashRun{op: op, kind: kind, bus: busDir(t), stderr: filepath.Join(t.TempDir(), "stderr")}
@@ -47,57 +47,22 @@ func TestCrash(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d instructions in all, %d kills, offset %d", all.instructions.Load(), all.kills.Load(), plan.offset)
+	t.Logf("%d instructions in all, at %d of which a death leaves something else than before; %d kills, offset %d",
+		all.instructions.Load(), all.distinct.Load(), all.kills.Load(), plan.offset)
+}
+
+// killPointsInstead has the processes die before each access to shared memory that they make, which takes another build.
+func killPointsInstead(t *testing.T) {
+	t.Log("instead: processes that kill themselves before an access to shared memory")
+	out, err := exec.Command("go", "test", "-tags", "stepped", "-count=1", "-v", "-run", "^TestKillPoints$", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", regexp.MustCompile(`(?m)^ *crash_points_test.go.* offset .*$`).Find(out))
 }
 
 // crashTotal sums up, over runs at once.
-type crashTotal struct{ runs, instructions, kills atomic.Int64 }
-
-// crashPlan says which instructions are tried.
-type crashPlan struct {
-	samples int // 0: all
-	offset  int
-	only    int // -1: not one alone
-	// slice is for how long an operation is sampled where nobody asked for a number, so that go test stays short on a slow
-	// machine; 0 is without end.
-	slice time.Duration
-}
-
-func newCrashPlan() (p crashPlan, err error) {
-	p = crashPlan{samples: 8, offset: int(time.Now().Unix() / (24 * 60 * 60)), only: -1, slice: 300 * time.Millisecond}
-	if testing.Short() {
-		p.samples = 3
-	}
-	if s := os.Getenv(envCrash); s != "" {
-		p.samples, p.slice = 0, 0
-		if s != "full" {
-			if p.samples, err = strconv.Atoi(s); err == nil && p.samples < 1 {
-				err = fmt.Errorf("%s=%s: want full, or a number from 1", envCrash, s)
-			}
-		}
-	}
-	if s := os.Getenv(envCrashOffset); s != "" && err == nil {
-		p.offset, err = strconv.Atoi(s)
-	}
-	if s := os.Getenv(envCrashAt); s != "" && err == nil {
-		p.only, err = strconv.Atoi(s)
-	}
-	return p, err
-}
-
-// at returns the k-th instruction to be tried of an operation of so many, from 0 to all of them done; ok is false when there are
-// no more.
-func (p crashPlan) at(k, instructions int) (n int, ok bool) {
-	switch {
-	case p.only >= 0:
-		return p.only, k == 0
-	case p.samples == 0:
-		return k, k <= instructions
-	}
-	points := instructions + 1
-	stride := max(1, points/p.samples)
-	return (p.offset + k*stride) % points, k < min(p.samples, points)
-}
+type crashTotal struct{ runs, instructions, distinct, kills atomic.Int64 }
 
 // crashRun tries one operation.
 type crashRun struct {
@@ -106,6 +71,7 @@ type crashRun struct {
 	bus, stderr string
 	path        []uint64 // the address of each instruction between the marks, as counted
 	once        []int    // for each, the last one up to it that is executed only once
+	distinct    []int    // deaths that differ: before the first instruction, after each that changed what outlives the process
 	kills       int
 	strayed     int // kills that came off the counted path
 }
@@ -114,17 +80,14 @@ func (r *crashRun) run(t *testing.T, plan crashPlan, all *crashTotal) {
 	if err := pinThread(os.Getpid() + int(all.runs.Add(1))); err != nil {
 		t.Fatal(err)
 	}
-	switch err := r.count(); {
-	case errors.Is(err, errNoPtrace):
-		t.Skipf("NOT TESTED: %v; without it a process cannot be killed at a chosen instruction", err)
-	case err != nil:
+	if err := r.count(); err != nil {
 		t.Fatalf("undisturbed: %v%s", err, r.said())
 	}
 	all.instructions.Add(int64(len(r.path)))
+	all.distinct.Add(int64(len(r.distinct)))
 	began := time.Now()
-	for k := 0; ; k++ {
-		n, ok := plan.at(k, len(r.path))
-		if !ok || k > 0 && plan.slice > 0 && time.Since(began) > plan.slice {
+	for k, n := range plan.places(len(r.path)+1, r.distinct) {
+		if k > 0 && plan.slice > 0 && time.Since(began) > plan.slice {
 			break
 		}
 		if at, err := r.trial(n); err != nil {
@@ -144,7 +107,8 @@ func (r *crashRun) run(t *testing.T, plan crashPlan, all *crashTotal) {
 	if r.strayed > 0 {
 		stray = fmt.Sprintf(" (%d of them elsewhere than counted)", r.strayed)
 	}
-	t.Logf("%d instructions, %d of them the ring's own; %d kills%s, every one repaired and accounted for", len(r.path), own, r.kills, stray)
+	t.Logf("%d instructions, %d of them the ring's own, %d deaths that differ; %d kills%s, every one repaired and accounted for",
+		len(r.path), own, len(r.distinct), r.kills, stray)
 }
 
 // describe names an instruction's function and line.
@@ -195,14 +159,23 @@ func (r *crashRun) count() error {
 	if err != nil {
 		return err
 	}
+	seen := w.remains()
+	r.distinct = []int{0}
 	for ended := false; !ended; {
+		calls := false
 		pc, err := c.next()
+		if err == nil {
+			calls, err = c.callsSystem(pc)
+		}
 		if err == nil {
 			r.path = append(r.path, pc)
 			ended, err = c.step()
 		}
 		if err != nil {
 			return errors.Join(err, c.kill(), w.close())
+		}
+		if seen.changed() || calls || ended {
+			r.distinct = append(r.distinct, len(r.path))
 		}
 	}
 	r.findOnce()

@@ -61,6 +61,25 @@ func startTraced(env []string, stderr *os.File) (*tracee, error) {
 	return c, nil
 }
 
+// tryPtrace returns an errNoPtrace where a child cannot be traced; MYC_CRASH_PTRACE=refused is as if it were so.
+func tryPtrace() error {
+	if os.Getenv("MYC_CRASH_PTRACE") == "refused" {
+		return fmt.Errorf("%w: MYC_CRASH_PTRACE says so", errNoPtrace)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	c, err := startTraced(nil, null)
+	if err != nil {
+		return err
+	}
+	return c.kill()
+}
+
 // await waits for one of the tracing thread's own children and tracees, not those of other threads, to stop or to end. All of
 // a process's threads have to be waited for: the main thread's end is reported after those of the others.
 func await() (tid int, status unix.WaitStatus, err error) {
@@ -192,6 +211,15 @@ func (c *tracee) next() (uint64, error) {
 	return regs.Rip, nil
 }
 
+// callsSystem reports whether the instruction at pc is a system call.
+func (c *tracee) callsSystem(pc uint64) (bool, error) {
+	var code [2]byte
+	if _, err := unix.PtracePeekText(c.pid, uintptr(pc), code[:]); err != nil {
+		return false, os.NewSyscallError("ptrace(PTRACE_PEEKTEXT)", err)
+	}
+	return code == [2]byte{0x0f, 0x05}, nil
+}
+
 // runTo lets the main thread run at full speed until its next instruction is the one at pc, by a breakpoint. It reports whether
 // it came there before its next mark.
 func (c *tracee) runTo(pc uint64) (there bool, err error) {
@@ -271,6 +299,30 @@ func (c *tracee) gone() {
 		c.watchdog.Stop()
 	}
 	closeFD(&c.pidfd)
+}
+
+// betweenMarks is the child's side: it performs what is stepped through between the second mark and the third. At the first one the
+// parent stops the other threads.
+func betweenMarks(do func() error) error {
+	pid := unix.Getpid()
+	mark := func() { unix.RawSyscall(unix.SYS_TGKILL, uintptr(pid), uintptr(pid), uintptr(unix.SIGSTOP)) }
+	mark()
+	_ = yieldIfAsked(3)
+	mark()
+	err := do()
+	mark()
+	return err
+}
+
+// yieldIfAsked calls functions, for it is then that a goroutine obeys the scheduler's wish that it yield. A wish from before the
+// other threads were stopped would end in a wait for them.
+//
+//go:noinline
+func yieldIfAsked(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return yieldIfAsked(n-1) + 1
 }
 
 // pinThread keeps the calling goroutine on one OS thread and that on one CPU, and with it the children it starts: stepping is

@@ -1,4 +1,4 @@
-//go:build linux && amd64 && !stepped
+//go:build linux && (amd64 || stepped)
 
 package shmring
 

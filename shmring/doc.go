@@ -44,12 +44,14 @@
 //	[won]        Producer.reserveShared, Member.confirm       Ring.Inspect; a repairer
 //	[limit]      Producer.refresh                             joiners, Reader.intact, Reader.checkGate, producers
 //	[overwrite]  Producer.refresh: fence after the limit      Reader.nextCopy, Reader.intact: fence before the limit
-//	[cursor]     Reader.publish, Reader.join                  Producer.gateOfReaders
-//	[join]       Producer.refresh: tail before the scan       Reader.join: state word before the limit
-//	[state]      Ring.activate, lease.end, Reader.checkGate   every scan, Ring.grant
+//	[cursor]     Reader.publish, join, regate                 Producer.gateOfReaders, ungate
+//	[join]       Producer.refresh: tail before the scan       Reader.join, regate: state word before the limit
+//	[state]      Ring.activate, lease.end, Reader.checkGate,  every scan, Ring.grant
+//	             regate
 //	[used]       Ring.activate                                every scan
 //	[policy]     Ring.GrantConsumer, writeGroupPolicy         Producer.gateOfReaders, Ring.newReader, Ring.groupPolicy
-//	[dropped]    whoever drops a reader or group              Producer.gateOfReaders, Reader.checkGate, Ring.joinGroup
+//	[dropped]    Producer.ungate, Ring.dropGroup              Producer.gateOfReaders, Reader.checkGate, outOfReach,
+//	                                                          Ring.joinGroup
 //	[group]      Ring.joinGroup, startGroup, makeGroupAt      Ring.viewGroups, Ring.dropGroup
 //	[groups]     Ring.nextStart                               Producer.gateOfGroups
 //	[start]      Ring.startGroup                              Ring.viewGroups, Ring.joinGroup, Ring.owns
@@ -57,6 +59,12 @@
 //	[from]       Member.take, acknowledge                     Ring.rangeOf, Ring.owns, Member.adoptSlot
 //	[orphans]    Ring.leftOrphan                              Member.adopt
 //	[closing]    Ring.MarkClosing                             Ring.Closing
+//	[wake]       Producer.wakeReaders                         Ring.fallAsleep, every commit
+//	[asleep]     Ring.fallAsleep                              every commit
+//	[fenced]     Ring.fallAsleep                              Ring.fallAsleep of another sleeper
+//	[space]      Ring.freed                                   Producer.AwaitSpace
+//	[blocked]    Producer.AwaitSpace                          Ring.freed
+//	[alarm]      Alarm.Ring                                   Sleep
 //	[config]     Ring.SetConfig                               Ring.Config
 //	[list]       list.append                                  list.all
 //	[floor]      Lines.Send                                   Lines.Await
@@ -75,6 +83,6 @@
 //
 // # Read in this order
 //
-// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go; then group.go, member.go, groupgate.go, groupjoin.go, adopt.go (queues);
-// slots.go (who holds what), create.go and ring.go (files), inspect.go and verify.go (tools).
+// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go, slow.go, sleep.go; then group.go, member.go, groupgate.go, groupjoin.go,
+// adopt.go (queues); slots.go (who holds what), create.go and ring.go (files), inspect.go and verify.go (tools).
 package shmring

@@ -186,7 +186,7 @@ func (r *Ring) GrantMember(name string, p GroupPolicy) (Grant, error) {
 func (r *Ring) writeMemberEntry(slot, group uint64) {
 	p := r.groupPolicy(group)
 	// order: acquire, pair [state] with whoever freed the slot.
-	gen := state(r.consumerWord(slot, cState).Load()).gen() + 1
+	gen := nextGeneration(state(r.consumerWord(slot, cState).Load()).gen())
 	for _, f := range []struct{ off, x uint64 }{{eCredit, p.Credit}, {ePolicy, uint64(Block)}, {ePatienceNs, 0}, {eUID, uint64(p.UID)},
 		{eGroup, group + 1}, {eGeneration, uint64(gen)}} {
 		// order: release, pair [policy] with Ring.Member and Ring.groupInUse: the generation last.
@@ -295,7 +295,7 @@ func (r *Ring) startNew(group uint64, gen uint32) error {
 		w(gState).Store(uint64(makeState(gen, groupActive, 0, 0)))
 		// order: acquire (these two), pairs [join] with Producer.refresh and [dropped] with Producer.dropGroup: a tail that producers
 		// went past before they saw the group was dropped, or cannot be kept.
-		safe := r.safe(r.limit.Load())
+		safe := r.safeFrom(r.limit.Load())
 		if dropped := r.droppedWord(r.consumers + group).Load(); !before(tail, safe) && dropped != uint64(gen) {
 			return nil
 		}
@@ -310,20 +310,12 @@ func (r *Ring) nextStart() uint64 {
 	return r.cursors.Word(offGroupStarts).Add(1)%maxStart + 1
 }
 
-// safe returns the position from which on nothing is overwritten by refreshes that were under way when the limit was loaded.
-func (r *Ring) safe(limit uint64) uint64 {
-	return later(alignUp(limit, r.segment)+r.segment-r.capacity, r.capacity)
-}
-
 // unmakeGroup takes a group back that was made and then refused. Nobody was granted a slot in it.
 func (r *Ring) unmakeGroup(group uint64) {
 	word := r.groupWord(group, gState)
 	// order: sequentially consistent, pair [group] with every scan: under the makers' lock.
 	word.Store(uint64(makeState(state(word.Load()).gen(), groupFree, 0, 0)))
 }
-
-// nextGeneration counts on; generations begin at 1, also after 4 billion.
-func nextGeneration(gen uint32) uint32 { return max(gen+1, 1) }
 
 // groupInUse reports whether a group is durable, or has members, orphans, or somebody who was granted a slot to be a member.
 func (r *Ring) groupInUse(group uint64) bool {

@@ -82,7 +82,7 @@ func mustRepair(t testing.TB, r *Ring) []Mended {
 }
 
 // fillUp publishes messages of n bytes until there is no room, and returns how many.
-func fillUp(t testing.TB, p *Producer, n int) (count int) {
+func fillToGate(t testing.TB, p *Producer, n int) (count int) {
 	t.Helper()
 	b := make([]byte, n)
 	for ; ; count++ {
@@ -171,7 +171,7 @@ func TestAGroupGates(t *testing.T) {
 		b := newMember(t, r, "g", GroupPolicy{}, MemberOptions{})
 		publish(t, p, "first")
 		wantTakes(t, a, 1, "first")
-		n := fillUp(t, p, 1000)
+		n := fillToGate(t, p, 1000)
 		for range n {
 			if len(takes(t, b, 1)) != 1 {
 				t.Fatal("a message is missing")
@@ -185,7 +185,7 @@ func TestAGroupGates(t *testing.T) {
 			t.Errorf("held by %+v, want the group at %d", h, a.Position())
 		}
 		a.Release()
-		if fillUp(t, p, 1000) == 0 {
+		if fillToGate(t, p, 1000) == 0 {
 			t.Error("acknowledging gave no room")
 		}
 	})
@@ -402,7 +402,7 @@ func TestDurableGroupsKeep(t *testing.T) {
 			if g := groupNamed(t, r, name); g.State != "active" || g.LagBytes != 0 || g.LostBytes != at-from {
 				t.Errorf("%+v", g)
 			}
-			if fillUp(t, p, 1000) == 0 {
+			if fillToGate(t, p, 1000) == 0 {
 				t.Error("no room")
 			}
 		})

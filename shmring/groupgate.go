@@ -139,7 +139,7 @@ func (r *Ring) dropGroup(v *groupView) bool {
 	if !r.droppedWord(r.consumers+v.group).CompareAndSwap(v.dropped, uint64(v.state.gen())) {
 		return false
 	}
-	r.spaceFreed() // others may wait for the same group
+	r.freed() // others may wait for the same group
 	// order: acquire, pair [group] with Ring.joinGroup: after the CAS; who raises the generation from now on sees it.
 	return state(r.groupWord(v.group, gState).Load()).gen() == v.state.gen()
 }

@@ -92,7 +92,7 @@ func (r *Ring) startGroup(group uint64, h int, from From) (number uint64, err er
 	// order: acquire, pair [join] with Producer.refresh: after the full fence. Either the refresh's scan saw the group, or this load
 	// sees a limit that bounds what that refresh can reach.
 	limit := r.limit.Load()
-	safe := r.safe(limit)
+	safe := r.safeFrom(limit)
 	var pos uint64
 	if goesOn {
 		// order: acquire, pair [head]: nobody takes while the group is starting.
@@ -113,7 +113,7 @@ func (r *Ring) startGroup(group uint64, h int, from From) (number uint64, err er
 	w(gJoined).StoreRelease(uint64(s.gen()))
 	// order: sequentially consistent, pair [group] with every scan.
 	w(gState).Store(uint64(makeState(s.gen(), groupActive, 0, 0)))
-	r.spaceFreed() // the gate may have moved
+	r.freed() // the gate may have moved
 	return number, nil
 }
 
@@ -169,15 +169,5 @@ func (r *Ring) cutOrphan(slot uint64, s state, from, end, safe, number uint64) {
 	if before(from, safe) {
 		// order: sequentially consistent, pair [from] with Ring.viewGroups. A segment's begin: a frame begins there.
 		w(cFrom).Store(pack(safe, 1))
-	}
-}
-
-// spaceFreed follows every move of a gate: producers that wait for space look again.
-func (r *Ring) spaceFreed() {
-	space, blocked := r.cursors.Word32(offSpace), r.ring.Word32(offBlocked)
-	// order: none (these three): the kernel compares the word with what a sleeper saw; the caller's full store came before.
-	s := space.Load()
-	if blocked.Load() == s && space.CompareAndSwap(s, s+1) {
-		shm.FutexWake(space)
 	}
 }

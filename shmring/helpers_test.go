@@ -63,11 +63,17 @@ func again(t testing.TB, r *Ring, access Access) *Ring {
 
 func newProducer(t testing.TB, r *Ring) *Producer {
 	t.Helper()
+	return newProducerOn(t, r, r)
+}
+
+// newProducerOn grants a slot of r to a producer that looks through another mapping of it.
+func newProducerOn(t testing.TB, r, mapping *Ring) *Producer {
+	t.Helper()
 	g, err := r.GrantProducer(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := r.Producer(g, t.Name())
+	p, err := mapping.Producer(g, t.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

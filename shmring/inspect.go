@@ -44,7 +44,7 @@ type ProducerInfo struct {
 
 // ConsumerInfo is one consumer slot in use.
 type ConsumerInfo struct {
-	ID              string // c, slot, generation
+	ID              string // c, slot, generation that its tenant began with
 	Slot            int
 	Name            string
 	PID             int
@@ -135,7 +135,7 @@ func (r *Ring) inspectConsumers(info *Info) {
 		if s.kind() == slotFree {
 			continue
 		}
-		c := ConsumerInfo{ID: fmt.Sprintf("c%d.%d", slot, s.gen()), Slot: int(slot), Mode: s.kind().String(),
+		c := ConsumerInfo{ID: fmt.Sprintf("c%d.%d", slot, r.tenantOf(slot, s)), Slot: int(slot), Mode: s.kind().String(),
 			Name: readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
 			PID:  int(w(cPid)), StartedNs: w(cStartedNs), Position: w(cCursor), CatchingUp: s.flags()&flagCatchingUp != 0,
 			Messages: w(cMessages), Bytes: w(cBytes), MissedBytes: w(cMissedBytes), Laps: w(cLaps),

@@ -119,12 +119,11 @@ func (rd *Reader) join(g Grant, from From) error {
 	if err != nil {
 		return err
 	}
-	rd.lease = l
+	rd.lease, rd.tenant = l, l.state.gen()
 	// order: acquire, pair [join] with Producer.refresh: after the full fence of activate's CAS. Either the refresh's scan saw
 	// the state word, or this load sees a limit that bounds what that refresh can reach.
 	limit := r.limit.Load()
-	safe := later(alignUp(limit, r.segment)+r.segment-r.capacity, r.capacity)
-	pos, err := r.start(from, safe)
+	pos, err := r.start(from, r.safeFrom(limit))
 	if err != nil {
 		return err
 	}
@@ -136,6 +135,11 @@ func (rd *Reader) join(g Grant, from From) error {
 		rd.checkGate()
 	}
 	return nil
+}
+
+// safeFrom returns the first position that no refresh can have given away which missed a joiner that saw limit afterwards.
+func (r *Ring) safeFrom(limit uint64) uint64 {
+	return later(alignUp(limit, r.segment)+r.segment-r.capacity, r.capacity)
 }
 
 // start finds the position to start from; everything from safe on is intact history.

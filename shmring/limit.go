@@ -17,7 +17,8 @@ import (
 // Order of the scan: the tail, then the consumers, then the open claims. A claim older than the tail that was read is
 // visible, because its intent was stored before its CAS; the other order lets the limit pass a claim. A joiner that the scan
 // missed allows for one refresh (join.go).
-// What others may write they may cut short: the look runs under the ring's guard.
+// A reader that has been the gate for its patience is one no longer (slow.go). What others may write they may cut short: the
+// look runs under the ring's guard.
 func (p *Producer) refresh(size uint64) (err error) {
 	if fault := p.ring.Guard(func() { err = p.refreshed(size) }); fault != nil {
 		return fault
@@ -26,9 +27,29 @@ func (p *Producer) refresh(size uint64) (err error) {
 }
 
 func (p *Producer) refreshed(size uint64) error {
+	by, err := p.look(size)
+	if err == ErrBackPressure && p.ungate(by) {
+		by, err = p.look(size)
+	}
+	switch {
+	case err == ErrBackPressure:
+		p.held(by)
+	case err == nil:
+		p.patience.bounded(by)
+		if !p.blockedSince.IsZero() {
+			// order: none, only this handle writes the counter.
+			p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(now().Sub(p.blockedSince)))
+			p.blockedSince = time.Time{}
+		}
+	}
+	return err
+}
+
+// look is one scan: it raises the limit as far as the gates allow, and tells what bounded it.
+func (p *Producer) look(size uint64) (holder Holder, err error) {
 	r := p.ring
 	if r.closing() {
-		return ErrClosed
+		return holder, ErrClosed
 	}
 	var t uint64
 	if p.single {
@@ -40,12 +61,11 @@ func (p *Producer) refreshed(size uint64) error {
 		// order: acquire, pair [tail] with Producer.reserveShared: before the slots.
 		t = r.tail.Load()
 		if t%frameAlign != 0 {
-			return r.corruptTail(t)
+			return holder, r.corruptTail(t)
 		}
 	}
 	end := p.place(t, size).end
 	bound := alignUp(end, p.segment)
-	holder := Holder{}
 	bound = p.gateOfReaders(bound, &holder)
 	bound = p.gateOfGroups(bound, end, &holder)
 	if !p.single {
@@ -65,15 +85,9 @@ func (p *Producer) refreshed(size uint64) error {
 	// limit that allowed it.
 	shm.FenceStores()
 	if before(p.limit, end) {
-		p.held(holder)
-		return ErrBackPressure
+		return holder, ErrBackPressure
 	}
-	if !p.blockedSince.IsZero() {
-		// order: none, only this handle writes the counter.
-		p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(now().Sub(p.blockedSince)))
-		p.blockedSince = time.Time{}
-	}
-	return nil
+	return holder, nil
 }
 
 // repairAfter is how long a producer waits for the same claim or cursor before it looks whether its owner is dead.

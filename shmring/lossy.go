@@ -70,8 +70,11 @@ func (r *Reader) intact(pos uint64) (limit uint64, ok bool) {
 // lapped moves the reader to where bytes are still safe, and to stay safe for a while: a segment's begin about half the ring
 // behind the producers.
 func (r *Reader) lapped(pos, limit uint64) (Frame, bool) {
-	if r.gates {
-		if r.outOfReach(limit); r.err != nil {
+	if r.gates && !r.adrift {
+		if r.outOfReach(limit); r.err == nil {
+			r.ungated()
+		}
+		if r.err != nil {
 			return Frame{}, false
 		}
 	}
@@ -80,13 +83,19 @@ func (r *Reader) lapped(pos, limit uint64) (Frame, bool) {
 
 // skip goes on at to, and tells what lies between.
 func (r *Reader) skip(pos, to uint64) (Frame, bool) {
-	r.pos, r.next = to, to
+	r.pos = to
+	r.missed(pos, to)
+	r.publish()
+	return Frame{}, false
+}
+
+// missed notes a loss, for Err to tell and for who looks at the topic. The reader stands at to.
+func (r *Reader) missed(pos, to uint64) {
+	r.next = to
+	r.lap = &LappedError{From: pos, To: to}
 	r.nMissed += to - pos
 	r.nLaps++
 	// order: none (these two), only this handle writes the counters.
 	r.missedBytes.StoreRelaxed(r.nMissed)
 	r.laps.StoreRelaxed(r.nLaps)
-	r.publish()
-	r.lap = &LappedError{From: pos, To: to}
-	return Frame{}, false
 }

@@ -249,7 +249,7 @@ func (m *Member) acknowledge(from uint64) bool {
 	// order: sequentially consistent, pair [from] with Ring.rangeOf: this member's loads of the bytes come before.
 	h.from.Store(from)
 	h.fromAs = from
-	m.ring.spaceFreed()
+	m.ring.freed()
 	return true
 }
 
@@ -367,7 +367,7 @@ func (m *Member) ID() string { return fmt.Sprintf("c%d.%d", m.slot, m.lease.stat
 func (m *Member) Ring() *Ring { return m.ring }
 
 // Tenancy returns what names the member's slot. The member's goroutine calls it; the result stays true until Close.
-func (m *Member) Tenancy() Tenancy { return m.lease.tenancy() }
+func (m *Member) Tenancy() Tenancy { return Tenancy{int(m.slot), m.lease.state.gen(), m.grant.Lock} }
 
 // Close gives back what the member has not worked through, the frame that is lent included, for another member to adopt. It frees the slot
 // and gives the handle's hold on the mapping up. It may be called more than once; frames that were lent must not be touched

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -162,7 +163,7 @@ func TestAgainstModel(t *testing.T) {
 			},
 			"reader joins": func(t *rapid.T) {
 				policy := rapid.SampledFrom([]Slow{Block, Drop, Lossy}).Draw(t, "policy")
-				g, err := r.GrantConsumer(Policy{Slow: policy, Credit: 16 << 10})
+				g, err := r.GrantConsumer(Policy{Slow: policy, Credit: 16 << 10, Patience: time.Hour})
 				if errors.Is(err, ErrLimit) || errors.Is(err, ErrInUse) {
 					return
 				}

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// FuzzOpen changes bytes of a topic's files, then opens it and looks at everything as the tools do. Whatever the files hold, it
-// must end, touch nothing outside of them, and say what is wrong as an error.
+// FuzzOpen changes bytes of a topic's files, then opens it, looks at everything as the tools do, and uses it as a client does.
+// Whatever the files hold, it must end, touch nothing outside of them, and say what is wrong as an error.
 //
-// The input is the ring's kind, then changes of 14 bytes each: what to do, where, and a word.
+// The input is the ring's kind, then changes of 14 bytes each: what to do, where, and a word to write there or to flip bits by.
 func FuzzOpen(f *testing.F) {
 	le := binary.LittleEndian
 	change := func(what byte, where uint32, word uint64) []byte {
@@ -26,7 +26,7 @@ func FuzzOpen(f *testing.F) {
 	const (
 		ring, cursors, control    = 0, 1, 2
 		inHeader, inWords, inData = 0 << 4, 1 << 4, 3 << 4
-		seal, cut                 = 1 << 2, 1 << 3
+		seal, cut, flip           = 1 << 2, 1 << 3, 1 << 6
 	)
 	for k := range byte(4) {
 		f.Add([]byte{k})
@@ -40,6 +40,16 @@ func FuzzOpen(f *testing.F) {
 		f.Add(append([]byte{k}, change(ring|inData, 8192+8, 0x0001ffffffffffff)...)) // a frame of 4 GiB
 		f.Add(append([]byte{k}, change(ring|inHeader|seal, hInode, 0)...))           // a copy
 		f.Add(append([]byte{k}, change(cursors|cut, 100, 0)...))
+		f.Add(append([]byte{k}, change(ring|cut, 100<<10, 0)...))
+		f.Add(append([]byte{k}, change(ring|inHeader|flip, hCapacity, 1<<20)...))      // a bit, which the checksum finds
+		f.Add(append([]byte{k}, change(ring|inHeader|flip|seal, hCapacity, 1<<20)...)) // and one that it does not
+		f.Add(append([]byte{k}, change(ring|inWords|flip, 0, 1<<40)...))
+		f.Add(append([]byte{k}, change(ring|inData|flip, 4096, 1<<63)...))             // a stamp that is gone
+		f.Add(append([]byte{k}, change(cursors|2<<4|flip, cCursor, 1<<62)...))         // a cursor in the next age
+		f.Add(append([]byte{k}, change(ring|2<<4|flip, pPosition, 1<<62)...))          // an intent there
+		f.Add(append([]byte{k}, change(control|2<<4, uint32(eCredit), ^uint64(0))...)) // a credit without end
+		f.Add(append([]byte{k}, change(cursors|2<<4|flip, cState, ^uint64(0))...))     // a slot's state
+		f.Add(append([]byte{k}, change(ring|2<<4|flip, pSize, 1<<63|1<<31|1<<15)...))  // a claim's length
 	}
 	originals := map[Kind]map[string][]byte{}
 	for _, k := range kinds {
@@ -87,6 +97,9 @@ func FuzzOpen(f *testing.F) {
 		if r, err := OpenFile(filepath.Join(dir, nameRing)); err == nil {
 			lookAtAll(t, r)
 		}
+		if r, err := Open(dir, Own); err == nil {
+			useAll(r)
+		}
 	})
 }
 
@@ -106,7 +119,7 @@ func filesOfUsedRing(f *testing.F, k Kind) map[string][]byte {
 }
 
 // mutate makes one change: bits 0 and 1 of its first byte are the file, bit 2 makes the header's checksum right afterwards, bit 3
-// cuts the file, bits 4 and 5 are the part of the file that the place is counted in.
+// cuts the file, bits 4 and 5 are the part of the file that the place is counted in, bit 6 flips bits in place of writing a word.
 func mutate(files map[string][]byte, c []byte) {
 	le := binary.LittleEndian
 	name := []string{nameRing, nameCursors, nameControl, nameRing}[c[0]&3]
@@ -129,7 +142,11 @@ func mutate(files map[string][]byte, c []byte) {
 		part = b[max(0, len(b)-int(small.Capacity)):]
 	}
 	if len(part) >= 8 {
-		le.PutUint64(part[where%uint64(len(part)-7):], word)
+		at := part[where%uint64(len(part)-7):]
+		if c[0]&64 != 0 {
+			word ^= le.Uint64(at)
+		}
+		le.PutUint64(at, word)
 	}
 	if c[0]&4 != 0 {
 		sealed(b)
@@ -162,4 +179,47 @@ func lookAtAll(t *testing.T, r *Ring) {
 		}
 		rd.Close()
 	}
+}
+
+// useAll does what clients and repairers do with a ring, and closes it. What they return depends on what is wrong.
+func useAll(r *Ring) {
+	defer r.Close()
+	_, _ = r.Repair(true)
+	_, _ = r.Repair(false)
+	for _, policy := range []Slow{Block, Drop, Lossy} {
+		g, err := r.GrantConsumer(Policy{Slow: policy})
+		if err != nil {
+			continue
+		}
+		rd, err := r.Reader(g, ReaderOptions{From: Oldest()})
+		if err != nil {
+			continue
+		}
+		for range 1000 {
+			if _, ok := rd.Next(); !ok && rd.Err() != nil && !errors.Is(rd.Err(), ErrLapped) {
+				break
+			}
+		}
+		rd.Close()
+	}
+	g, err := r.GrantProducer(0)
+	if err != nil {
+		return
+	}
+	p, err := r.Producer(g, "")
+	if err != nil {
+		return
+	}
+	for range 100 {
+		_ = p.Publish(make([]byte, 50))
+	}
+	if b, err := p.Batch(1000); err == nil {
+		_, _ = b.Next(100)
+		_ = b.Commit()
+	}
+	if c, err := p.Claim(500); err == nil {
+		_ = c.Commit(100)
+	}
+	_, _ = r.Verify()
+	p.Close()
 }

@@ -26,6 +26,8 @@ type Producer struct {
 	nMessages,
 	nBytes uint64
 	messages, bytes *shm.Word
+	asleep, wake    *shm.Word32
+	fences          bool // each commit executes a fence: the sleepers' barrier does not do it
 
 	limit   uint64 // as last seen; the shared word may be further
 	claim   reservation
@@ -33,10 +35,12 @@ type Producer struct {
 	segment uint64
 	single  bool
 	open    bool
+	gone    bool // the topic was deleted
 
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
 	blockedSince, heldSince                                 time.Time
 	holder                                                  Holder
+	patience                                                patience
 	groups                                                  []groupView // as the last refresh saw them
 
 	ring *Ring
@@ -81,6 +85,7 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
 		tag:          frameWord(0, slot, kindData),
 		slotPosition: w(pPosition), slotSize: w(pSize), slotWon: w(pWon),
+		asleep: r.cursors.Word32(offAsleep), wake: r.ring.Word32(offWake),
 		messages: w(pMessages), bytes: w(pBytes), aborted: w(pAborted), backPressured: w(pBackPressuredNs),
 	}
 	// order: none (these), only this slot's tenant writes them, and readers of counters want no more than a recent value.
@@ -92,6 +97,10 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	w(pStartedNs).StoreRelaxed(uint64(now().UnixNano()))       // order: none, see above
 	w(pPid).StoreRelaxed(uint64(os.Getpid()))                  // order: none, see above
 	writeName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize), name)
+	if r.sleep == SleepAuto {
+		shm.RegisterBarrier()
+	}
+	p.fences = r.sleep == SleepFence || !shm.BarrierReady()
 	if p.single {
 		pos, err := r.takeOver()
 		if err != nil {

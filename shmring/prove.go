@@ -15,32 +15,31 @@ var ErrUnproven = errors.New("the descriptor does not prove the slot")
 // Tenancy names a handle's hold on its slot, for who has to prove it to a broker that did not grant it.
 type Tenancy struct {
 	Slot       int
-	Generation uint32 // of the slot, as this tenant has it
+	Generation uint32 // of the slot, when this tenant took it
 	Lock       int    // the descriptor that keeps the slot; it stays the handle's and is closed with it
 }
 
 // Tenancy returns what names the producer's slot. The producer's goroutine calls it; the result stays true until Close.
-func (p *Producer) Tenancy() Tenancy { return p.lease.tenancy() }
+func (p *Producer) Tenancy() Tenancy { return Tenancy{int(p.slot), p.lease.state.gen(), p.grant.Lock} }
 
 // Tenancy returns what names the reader's slot. The reader's goroutine calls it; the result stays true until Close.
-func (r *Reader) Tenancy() Tenancy { return r.lease.tenancy() }
-
-func (l *lease) tenancy() Tenancy { return Tenancy{int(l.slot), l.state.gen(), l.grant.Lock} }
+func (r *Reader) Tenancy() Tenancy { return Tenancy{int(r.slot), r.tenant, r.grant.Lock} }
 
 // ProveProducer returns nil if t names a producer slot in use, and t.Lock is a descriptor of the very description that keeps it:
 // what only the slot's tenant can have, and whom it gave it to. Else the error is an [ErrUnproven] that says what is wrong, or
 // [ErrClosed]. It neither blocks nor keeps the descriptor; while a copy is open, the slot counts as alive. It needs a ring that was
 // opened by directory, or attached to.
 func (r *Ring) ProveProducer(t Tenancy) error {
-	return r.prove(producerLocks, t, r.producers, r.producerWord, slotProducer)
+	return r.prove(producerLocks, t, r.producers, r.producerWord, func(_ uint64, s state) uint32 { return s.gen() }, slotProducer)
 }
 
 // ProveConsumer is ProveProducer for a consumer slot.
 func (r *Ring) ProveConsumer(t Tenancy) error {
-	return r.prove(consumerLocks, t, r.consumers, r.consumerWord, slotReader, slotLossy, slotMember)
+	return r.prove(consumerLocks, t, r.consumers, r.consumerWord, r.tenantOf, slotReader, slotLossy, slotMember)
 }
 
-func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64) *shm.Word, kinds ...slotKind) error {
+func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64) *shm.Word, tenant func(uint64, state) uint32,
+	kinds ...slotKind) error {
 	unproven := func(format string, args ...any) error {
 		return fmt.Errorf("%w %d of topic %s: %s", ErrUnproven, t.Slot, r.name, fmt.Sprintf(format, args...))
 	}
@@ -71,11 +70,11 @@ func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64
 	// order: acquire, pair [state] with Ring.activate: after the lock, which keeps everybody else from becoming the tenant.
 	s := state(word(uint64(t.Slot), 0).Load())
 	for _, k := range kinds {
-		if s.kind() == k && s.gen() == t.Generation {
+		if s.kind() == k && tenant(uint64(t.Slot), s) == t.Generation {
 			return nil
 		}
 	}
-	return unproven("generation %d is named, the slot is %s in generation %d", t.Generation, s.kind(), s.gen())
+	return unproven("generation %d is named, the slot is %s in generation %d", t.Generation, s.kind(), tenant(uint64(t.Slot), s))
 }
 
 // RepairThrough is [Ring.Repair] for a process that cannot open the topic's directory, as who attached by descriptors: lock is a

@@ -45,6 +45,8 @@ type Reader struct {
 	policy            Slow
 	credit            uint64
 	catchingUp        bool
+	adrift            bool   // dropped, and not gating again yet
+	tenant            uint32 // the generation that this tenant began with; each return to the gates takes another
 
 	ring *Ring
 	*lease
@@ -85,7 +87,7 @@ func (r *Reader) nextSlow(pos uint64) (Frame, bool) {
 	if r.err == nil && pos-r.cursorAt >= r.step {
 		r.publish()
 	}
-	if r.err != nil {
+	if r.err != nil || r.adrift && r.closeBehind() && !r.regate() {
 		return Frame{}, false
 	}
 	if r.copies {
@@ -117,9 +119,14 @@ const maxPads = 64
 
 // empty ends a look that found no frame: what was read is given back to the producers.
 func (r *Reader) empty(pos uint64) (Frame, bool) {
-	if pos != r.cursorAt {
+	moved := pos != r.cursorAt
+	if moved {
 		r.publish()
-	} else if r.ring.closing() {
+	}
+	if r.adrift && r.err == nil && !r.regate() {
+		return Frame{}, false
+	}
+	if !moved && r.ring.closing() {
 		// Only if nothing was committed between the look at the frame and the one at the topic.
 		// order: acquire, pair [commit] with Producer.finish.
 		if r.data.Word(pos).Load() != pos^r.nonce {
@@ -177,7 +184,7 @@ func (r *Reader) Position() uint64 { return r.pos }
 func (r *Reader) Producer() int { return int(frameSlot(r.word)) }
 
 // ID names the handle in listings: c, slot, generation.
-func (r *Reader) ID() string { return fmt.Sprintf("c%d.%d", r.slot, r.lease.state.gen()) }
+func (r *Reader) ID() string { return fmt.Sprintf("c%d.%d", r.slot, r.tenant) }
 
 // Ring returns the ring that the handle belongs to.
 func (r *Reader) Ring() *Ring { return r.ring }
@@ -198,13 +205,19 @@ func (r *Reader) publish() {
 	// before, and its later look at who is blocked comes after.
 	r.cursor.Store(r.pos)
 	r.cursorAt = r.pos
-	if r.gates {
+	if r.gates && !r.adrift {
 		r.checkGate()
+		r.ring.freed()
 	}
 }
 
 // checkGate follows a move of a gating cursor: the end of catching up, and the promise that the limit stays within reach.
 func (r *Reader) checkGate() {
+	// order: acquire, pair [dropped] with Producer.ungate. A block reader is never dropped; for it the limit alone tells.
+	if r.copies && r.dropped.Load() == uint64(r.lease.state.gen()) {
+		r.ungated()
+		return
+	}
 	// order: acquire, pair [limit] with Producer.refresh.
 	limit := r.ring.limit.Load()
 	if int64(limit-r.pos) > int64(r.ring.capacity) {
@@ -223,8 +236,8 @@ func (r *Reader) checkGate() {
 
 // outOfReach judges a limit that a gating reader's cursor does not allow: it was dropped, or somebody scribbled.
 func (r *Reader) outOfReach(limit uint64) {
-	// order: acquire, pair [dropped] with who drops: after the limit.
-	if r.dropped.Load() != uint64(r.lease.state.gen()) {
+	// order: acquire, pair [dropped] with Producer.ungate: after the limit.
+	if r.policy == Block || r.dropped.Load() != uint64(r.lease.state.gen()) {
 		r.stop(&CorruptError{File: "ring", Field: "limit", Position: offLimit, Got: fmt.Sprint(limit),
 			Want: fmt.Sprintf("at most %d, this reader's cursor + capacity", r.pos+r.ring.capacity)})
 	}

@@ -119,7 +119,7 @@ func (r *Ring) repairConsumer(slot uint64, dry bool) []Mended {
 	if s.kind() != slotReader && s.kind() != slotLossy || r.alive(consumerLocks, slot) {
 		return nil
 	}
-	m := Mended{fmt.Sprintf("c%d.%d", slot, s.gen()), readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
+	m := Mended{fmt.Sprintf("c%d.%d", slot, r.tenantOf(slot, s)), readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
 		fmt.Sprintf("%s died: its slot is freed", s.kind())}
 	// order: sequentially consistent, pair [state] with every scan. A CAS on the word as it was before the probe.
 	if !dry && !r.consumerWord(slot, cState).CompareAndSwap(uint64(s), uint64(makeState(s.gen(), slotFree, 0, 0))) {
@@ -334,14 +334,4 @@ func (r *Ring) padAs(slot, from, to uint64) {
 	r.data.Word(from + 8).StoreRelaxed(frameWord(to-from-frameHeaderSize, slot, kindPad))
 	// order: release, pair [commit] with Reader.Next.
 	r.data.Word(from).StoreRelease(from ^ r.nonce)
-}
-
-// wakeAll moves on both futex words and wakes who sleeps on them: a dead process may have owed them a wake.
-func (r *Ring) wakeAll() {
-	for _, w := range []*shm.Word32{r.ring.Word32(offWake), r.cursors.Word32(offSpace)} {
-		// order: none (these two), the kernel compares the word with what a sleeper saw.
-		v := w.Load()
-		w.CompareAndSwap(v, v+1)
-		shm.FutexWake(w)
-	}
 }

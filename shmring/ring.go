@@ -315,7 +315,12 @@ func (r *Ring) MarkClosing() error {
 	defer r.release()
 	// order: sequentially consistent, pair [closing] with Ring.Closing.
 	r.control.Word(offTopicState).Store(topicClosing)
-	return nil
+	return r.Guard(func() {
+		r.wakeAll()
+		// As a sleeper does: the next commit of each producer finds somebody to wake, looks at the topic's state as well, and is the
+		// last one. So no commit needs to look.
+		r.fallAsleep()
+	})
 }
 
 // Guard runs f, which looks at the ring through handles, and returns [ErrCorrupt] if a look faulted because somebody cut a

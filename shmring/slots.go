@@ -41,7 +41,7 @@ func (s Slow) String() string {
 type Policy struct {
 	Slow     Slow
 	Credit   uint64        // bytes that the reader may lag; a multiple of 16 from 2*MaxClaim to Capacity; 0 means Capacity/2
-	Patience time.Duration // of Drop and Evict
+	Patience time.Duration // of Drop and Evict, from the first claim that failed because of the reader on
 	UID      uint32        // who asked; information only
 }
 
@@ -150,7 +150,7 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	r.consumerEntry(slot, eUID).StoreRelaxed(uint64(p.UID))             // order: none, see above
 	r.consumerEntry(slot, eGroup).StoreRelaxed(0)                       // order: none, see above
 	// order: acquire, pair [state] with whoever freed the slot.
-	gen := state(r.consumerWord(slot, cState).Load()).gen() + 1
+	gen := nextGeneration(state(r.consumerWord(slot, cState).Load()).gen())
 	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above
 	return g, nil
 }
@@ -252,10 +252,7 @@ func (r *Ring) activate(g Grant, word, used *shm.Word, kind slotKind, flags uint
 	if old.kind() != slotFree {
 		return nil, fmt.Errorf("%w: slot %d of topic %s is %s, not free", ErrInUse, g.Slot, r.name, old.kind())
 	}
-	s := makeState(old.gen()+1, kind, flags, group)
-	if s.gen() == 0 {
-		s = makeState(1, kind, flags, group) // generations begin at 1, also after 4 billion tenants
-	}
+	s := makeState(nextGeneration(old.gen()), kind, flags, group)
 	// order: sequentially consistent, pair [used] with every scan: raised before the state word, so that a scan that
 	// comes to see the state looks that far.
 	used.RaiseTo(uint64(g.Slot) + 1)
@@ -277,6 +274,9 @@ func (l *lease) end() (err error) {
 		// order: sequentially consistent, pair [state] with scans and granters. A CAS, so that a slot that was taken away from
 		// this tenant stays with whoever has it.
 		l.word.CompareAndSwap(uint64(l.state), uint64(makeState(l.state.gen(), slotFree, 0, 0)))
+		if k := l.state.kind(); k == slotReader || k == slotMember {
+			l.ring.freed() // after the gate went
+		}
 	})
 	l.free()
 	return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -323,11 +324,12 @@ func TestSteppedGroups(t *testing.T) {
 	for _, s := range groupScenarios {
 		t.Run(s.name, func(t *testing.T) {
 			s := *s
-			s.preempts += deeper()
+			deeper, _ := strconv.Atoi(os.Getenv("FULL"))
+			s.preempts += deeper
 			began := time.Now()
 			e := explore(t, &s)
 			if e.failure != "" {
-				t.Fatalf("%s\nMYC_STEPS='%s' go test -tags stepped -run '%s' replays it", e.failure, e.schedule(), t.Name())
+				t.Fatalf("%s\nMYC_STEPS='%s' go test -tags stepped -run '%s' ./shmring replays it", e.failure, e.schedule(), exactly(t.Name()))
 			}
 			t.Logf("%d schedules, %d of them cut off at a state seen before, %d preemptions, %d kills, %.1f s",
 				e.Runs, e.Pruned, s.preempts, s.kills, time.Since(began).Seconds())

@@ -110,8 +110,15 @@ func (w *world) follow(name string, rd *Reader) {
 	w.readers[name] = rd
 }
 
-// message is an id in n bytes (a multiple of 8): the id and its complement in turn.
-func message(id uint64, n int) []byte {
+// does notes what a process does in steps.
+func (w *world) does(operation string) {
+	if shm.Steps != nil {
+		w.did[operation] = true
+	}
+}
+
+// contents is an id in n bytes (a multiple of 8): the id and its complement in turn.
+func contents(id uint64, n int) []byte {
 	b := make([]byte, n)
 	for i := 0; i < n; i += 8 {
 		x := id
@@ -125,8 +132,9 @@ func message(id uint64, n int) []byte {
 
 // send publishes and keeps the account; it reports whether there was room.
 func (w *world) send(pr *Producer, id uint64, n int) bool {
+	w.does("claim and commit")
 	w.attempted[id] = true
-	err := pr.Publish(message(id, n))
+	err := pr.Publish(contents(id, n))
 	return w.sent(err, id)
 }
 
@@ -145,17 +153,19 @@ func (w *world) sent(err error, id uint64) bool {
 
 // sendShorter claims room for n bytes and commits used of them.
 func (w *world) sendShorter(pr *Producer, id uint64, n, used int) bool {
+	w.does("claim and commit")
 	c, err := pr.Claim(n)
 	if err != nil {
 		return w.sent(err, id)
 	}
 	w.attempted[id] = true
-	pr.data.Copy(c.pos+frameHeaderSize, message(id, used))
+	pr.data.Copy(c.pos+frameHeaderSize, contents(id, used))
 	return w.sent(c.Commit(used), id)
 }
 
 // sendBatch publishes several messages of n bytes at once.
 func (w *world) sendBatch(pr *Producer, n int, ids ...uint64) bool {
+	w.does("claim and commit")
 	b, err := pr.Batch(len(ids) * FrameSize(n))
 	if err != nil {
 		return w.sent(err, ids[0])
@@ -165,7 +175,7 @@ func (w *world) sendBatch(pr *Producer, n int, ids ...uint64) bool {
 		if _, err := b.Next(n); err != nil {
 			w.fail("batch: %v", err)
 		}
-		pr.data.Copy(b.next-uint64(FrameSize(n))+frameHeaderSize, message(id, n))
+		pr.data.Copy(b.next-uint64(FrameSize(n))+frameHeaderSize, contents(id, n))
 	}
 	err = b.Commit()
 	for _, id := range ids {
@@ -176,18 +186,21 @@ func (w *world) sendBatch(pr *Producer, n int, ids ...uint64) bool {
 
 // poll reads at most n messages and checks their bytes; it returns how many there were.
 func (w *world) poll(name string, rd *Reader, n int) int {
+	w.does("poll")
 	for i := range n {
 		f, ok := rd.Next()
 		if !ok {
 			var lap *LappedError
 			if err := rd.Err(); errors.As(err, &lap) {
 				w.seen[name] = append(w.seen[name], seenMessage{lap.To, 0})
-			} else if err != nil {
+			} else if err != nil && !(rd.policy == Evict && errors.Is(err, ErrEvicted)) {
 				w.fail("reader %s: %v", name, err)
 			}
 			return i
 		}
-		w.seen[name] = append(w.seen[name], seenMessage{f.Position, w.id(f)})
+		if id := w.id(f); !w.progress {
+			w.seen[name] = append(w.seen[name], seenMessage{f.Position, id})
+		}
 	}
 	rd.Release()
 	return n
@@ -214,144 +227,126 @@ func (w *world) id(f Frame) uint64 {
 	return id
 }
 
-// checkAll looks at the world when all processes have ended or were killed, after a repair.
-func (w *world) checkAll() {
-	for _, p := range w.procs {
-		if p.killed {
-			delete(w.readers, p.name)
+// publisher sends messages of the given lengths, ids n01, n02, ...
+func (w *world) publisher(name string, n uint64, lengths ...int) *proc {
+	p := w.process(name, true, nil)
+	pr := w.producer(p)
+	p.body = func() {
+		for i, length := range lengths {
+			w.send(pr, 100*n+uint64(i)+1, length)
 		}
 	}
-	for range 2 {
-		if _, err := w.view().Repair(false); err != nil {
-			w.fail("repair: %v", err)
+	return p
+}
+
+// publisherUnhurt is a publisher that is not killed.
+func (w *world) publisherUnhurt(name string, n uint64, lengths ...int) *proc {
+	p := w.publisher(name, n, lengths...)
+	p.mortal = false
+	return p
+}
+
+func (w *world) follower(name string, policy Policy, n int) *proc {
+	p := w.process(name, true, nil)
+	rd := w.reader(p, name, policy, Newest())
+	p.body = func() {
+		for range n {
+			w.poll(name, rd, 2)
+		}
+	}
+	return p
+}
+
+func (w *world) joiner(name string, policy Policy, from From, n int) *proc {
+	p := w.process(name, false, nil)
+	r := w.view()
+	p.body = func() {
+		w.does("join")
+		g, err := r.GrantConsumer(policy)
+		if err != nil {
+			w.fail("grant for %s: %v", name, err)
 			return
 		}
+		rd, err := r.Reader(g, ReaderOptions{From: from})
+		if err != nil {
+			w.fail("join of %s: %v", name, err)
+			return
+		}
+		w.follow(name, rd)
+		for range n {
+			w.poll(name, rd, 2)
+		}
 	}
-	if _, err := w.ring.Verify(); err != nil {
-		w.fail("verify: %v", err)
-		return
-	}
-	w.checkOrder()
-	w.checkReaders()
-	if w.s.check != nil {
-		w.s.check(w)
-	}
-	w.checkProgress()
+	return p
 }
 
-// checkOrder reads what is in the ring: every message that was committed once, none that nobody sent, each producer's in its
-// order (ids grow within a producer: producer*100 + number).
-func (w *world) checkOrder() {
-	rd, err := w.view().Observer(Oldest())
-	if err != nil {
-		w.fail("observe: %v", err)
-		return
-	}
-	begin := rd.Position()
-	last := map[uint64]uint64{}
-	present := map[uint64]uint64{}
-	for {
-		f, ok := rd.Next()
-		if !ok {
-			if err := rd.Err(); err != nil {
-				w.fail("observer: %v", err)
-			}
-			break
-		}
-		id := w.id(f)
-		w.order = append(w.order, id)
-		if !w.attempted[id] {
-			w.fail("ghost: message %d at %d was never sent", id, f.Position)
-		}
-		if at, twice := present[id]; twice {
-			w.fail("message %d is at %d and at %d", id, at, f.Position)
-		}
-		present[id] = f.Position
-		if id <= last[id/100] {
-			w.fail("message %d comes after message %d", id, last[id/100])
-		}
-		last[id/100] = id
-	}
-	for id := range w.committed {
-		// What went round the ring is accounted for by those who gate: checkReaders.
-		if _, there := present[id]; !there && begin == w.ring.capacity {
-			w.fail("message %d was committed, and is not in the ring %v", id, w.order)
-		}
-	}
-	// Nothing may stop a reader before the tail: after the repair there is no open claim.
-	if tail, err := w.ring.Tail(); err != nil || rd.Position() != tail {
-		w.fail("readers get to %d, the tail is %d (%v)", rd.Position(), tail, err)
-	}
-	rd.Close()
-}
-
-// checkReaders lets each reader that lives read to the end, and compares: it must have seen, from its start on, what the others
-// saw, without a gap.
-func (w *world) checkReaders() {
-	for name, rd := range w.readers {
-		gates := rd.gates
-		if s := state(rd.lease.word.Load()); s != rd.lease.state {
-			w.fail("reader %s lives, and its slot is %s of generation %d", name, s.kind(), s.gen())
-		}
-		for w.poll(name, rd, 1000) > 0 {
-		}
-		got := map[uint64]uint64{}
-		var before uint64
-		lapped := false
-		for _, m := range w.seen[name] {
-			if m.id == 0 {
-				lapped = true
-				continue
-			}
-			if m.pos <= before {
-				w.fail("reader %s saw %d after %d", name, m.pos, before)
-			}
-			before = m.pos
-			got[m.id] = m.pos
-			if !w.attempted[m.id] {
-				w.fail("reader %s saw message %d, which was never sent", name, m.id)
-			}
-		}
-		if lapped && gates {
-			w.fail("reader %s gates, and was lapped", name)
-		}
-		for id := range w.committed {
-			if _, ok := got[id]; !ok && gates && w.starts[name] == w.ring.capacity {
-				w.fail("reader %s did not see message %d; it saw %v", name, id, w.seen[name])
-			}
-		}
-	}
-}
-
-// checkProgress sends more than a lap of messages past every reader that lives: nothing that died may hold them up.
-func (w *world) checkProgress() {
-	if w.failure != "" {
-		return
-	}
+func (w *world) repairer(name string) *proc {
+	p := w.process(name, true, nil)
 	r := w.view()
-	var pr *Producer
-	g, err := r.GrantProducer(0)
-	if errors.Is(err, ErrInUse) {
-		return // the single producer lives
-	}
-	if err == nil {
-		pr, err = r.Producer(g, "")
-	}
-	if err != nil {
-		w.fail("a new producer: %v", err)
-		return
-	}
-	for i := range w.ring.capacity / 32 * 2 {
-		for tries := 0; !w.send(pr, 90000+i, 8); tries++ {
-			if tries == 3 {
-				w.fail("wedged: a new producer is held up by %+v", pr.Holder())
-				return
-			}
-			for name, rd := range w.readers {
-				w.poll(name, rd, 1000)
-			}
+	p.body = func() {
+		w.does("repair")
+		if _, err := r.Repair(false); err != nil && err != ErrRepairing {
+			w.fail("repair: %v", err)
 		}
 	}
+	return p
+}
+
+// successor is a process that becomes the single producer, if it may, and sends messages from an id on.
+func (w *world) successor(name string, id uint64, lengths ...int) *proc {
+	p := w.process(name, true, nil)
+	r := w.view()
+	p.body = func() {
+		g, err := r.GrantProducer(0)
+		if err != nil {
+			return // the other one lives
+		}
+		w.does("takeover")
+		pr, err := r.Producer(g, "")
+		if err != nil {
+			w.fail("the successor: %v", err)
+			return
+		}
+		for i, length := range lengths {
+			w.send(pr, id+uint64(i), length)
+		}
+	}
+	return p
+}
+
+// claim leaves a claim open in which a whole message stands that nobody may read.
+func (w *world) claim(pr *Producer, n int) {
+	w.does("claim and commit")
+	if c, err := pr.Claim(n); err == nil {
+		pr.data.Copy(c.pos+frameHeaderSize, contents(999, n))
+	} else if !errors.Is(err, ErrBackPressure) {
+		w.fail("claim: %v", err)
+	}
+}
+
+// lend has a reader take a message and keep it.
+func (w *world) lend(name string, rd *Reader) {
+	w.does("poll")
+	if f, ok := rd.Next(); ok {
+		w.seen[name] = append(w.seen[name], seenMessage{f.Position, w.id(f)})
+	}
+}
+
+// close closes a producer in steps.
+func (w *world) close(pr *Producer) {
+	w.does("close a producer")
+	if err := pr.Close(); err != nil {
+		w.fail("close: %v", err)
+	}
+}
+
+// leave closes a reader in steps. Only one that closed is not asked in the end for what it missed.
+func (w *world) leave(name string, rd *Reader) {
+	w.does("close a reader")
+	if err := rd.Close(); err != nil {
+		w.fail("close of %s: %v", name, err)
+	}
+	delete(w.readers, name)
 }
 
 // information reports whether a word is a counter, a time or a pid.

@@ -49,9 +49,9 @@ func stress(t *testing.T, k Kind, producers, consumers, total int) {
 		r = newFileRing(t, o)
 	}
 	each := total / producers
-	stop := make(chan struct{}) // closed by the watchdog
-	watchdog := time.AfterFunc(4*time.Minute, func() { close(stop) })
-	defer watchdog.Stop()
+	stop, over := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	go watchTail(r, stop, over)
 
 	orders := make([]uint32, consumers) // of what each consumer saw
 	errs := make(chan error, producers+consumers)
@@ -59,7 +59,7 @@ func stress(t *testing.T, k Kind, producers, consumers, total int) {
 	for c := range consumers {
 		policy := Policy{Slow: Block}
 		if c%2 == 1 {
-			policy.Slow = Drop // nobody decides to drop here: it is a gating reader that copies
+			policy.Slow, policy.Patience = Drop, time.Hour // a gating reader that copies, and is not dropped
 		}
 		rd := newReaderOn(t, r, again(t, r, Consume), policy, Newest())
 		wg.Add(1)
@@ -105,6 +105,25 @@ func stress(t *testing.T, k Kind, producers, consumers, total int) {
 	}
 }
 
+// watchTail closes stop when the ring's tail has not moved for two minutes: how long so many messages take is up to the machine.
+func watchTail(r *Ring, stop, over chan struct{}) {
+	look := time.NewTicker(2 * time.Minute)
+	defer look.Stop()
+	for last := uint64(0); ; {
+		select {
+		case <-over:
+			return
+		case <-look.C:
+		}
+		tail, err := r.Tail()
+		if err != nil || tail == last {
+			close(stop)
+			return
+		}
+		last = tail
+	}
+}
+
 // fill writes message seq of producer n: both numbers, then bytes that follow from them. Lengths run through 16 to 271.
 func fill(b []byte, n, seq int) {
 	binary.LittleEndian.PutUint64(b, uint64(n))
@@ -127,7 +146,7 @@ func produce(p *Producer, n, each int, stop <-chan struct{}) error {
 			}
 			select {
 			case <-stop:
-				return errors.New("watchdog: no room within 4 minutes")
+				return errors.New("watchdog: no room, and the tail stands still")
 			default:
 				runtime.Gosched()
 			}
@@ -204,7 +223,7 @@ func consume(rd *Reader, producers, each int, stop <-chan struct{}) (uint32, err
 			}
 			select {
 			case <-stop:
-				return 0, fmt.Errorf("watchdog: %d messages did not come within 4 minutes", left)
+				return 0, fmt.Errorf("watchdog: %d messages did not come, and the tail stands still", left)
 			default:
 				runtime.Gosched()
 			}

@@ -15,12 +15,15 @@ import (
 // adopt opens the topics that an earlier broker, or a process that used the directory without one, left. What cannot be
 // opened is listed as damaged and left as it is.
 func (b *Broker) adopt() error {
-	removed, err := removeLeftovers(b.config.Dir)
+	removed, strange, err := removeLeftovers(b.config.Dir)
 	if err != nil {
 		return err
 	}
 	if len(removed) > 0 {
 		b.log.Warn("removed what an interrupted creation or deletion had left", "directories", removed)
+	}
+	if len(strange) > 0 {
+		b.log.Warn("left alone what looks like an interrupted creation or deletion and holds something else", "directories", strange)
 	}
 	entries, err := os.ReadDir(b.config.Dir)
 	if err != nil {
@@ -47,8 +50,12 @@ func (b *Broker) adoptOne(name string) error {
 	ring, info, err := openTopic(b.topicDir(name), name)
 	if err == nil && info.Closing {
 		// Its deletion was interrupted between the mark and the removal.
-		b.log.Warn("topic was being deleted: removed", "topic", name)
-		return errors.Join(ring.Close(), removeTopic(b.config.Dir, name))
+		err = errors.Join(ring.Close(), removeTopic(b.config.Dir, name))
+		if err == nil {
+			b.log.Warn("topic was being deleted: removed", "topic", name)
+			return nil
+		}
+		err = fmt.Errorf("it was being deleted, and cannot be removed: %w", err)
 	}
 	if err != nil {
 		b.log.Error("topic is damaged: left as it is", "topic", name, "error", err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/uds"
 )
 
@@ -55,7 +56,7 @@ type Broker struct {
 // missing, and listens. Clients can connect once it has returned, and are served once Run is called. It blocks for about a
 // millisecond per 4 MiB that are created.
 //
-// Errors: those of [Config.Validate]; [ErrRunning] when another broker has the directory; [ErrDirectory]; [ErrLimit] and
+// Errors: those of [Config.Validate]; a [*Fault] each for users and groups that this host does not know; [ErrRunning] when another broker has the directory; [ErrDirectory]; [ErrLimit] and
 // shmring.ErrNoSpace for topics that do not fit; what uds.Listen returns. Some have a method Hint() string.
 func New(c Config) (*Broker, error) {
 	return newBroker(c, systemAccounts{})
@@ -74,6 +75,9 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 	}
 	if b.log == nil {
 		b.log = slog.Default()
+	}
+	if err := joinFaults(b.rights.faults(c)); err != nil {
+		return nil, err
 	}
 	if err := prepareDir(c.Dir); err != nil {
 		return nil, err
@@ -146,11 +150,15 @@ func (b *Broker) reportConfig() {
 		b.log.Warn("metrics are not served by this version: nothing listens there", "address", b.config.Metrics)
 	}
 	for _, e := range b.topics {
-		for list, principals := range map[string][]string{"publish": e.config.Publish, "subscribe": e.config.Subscribe, "blockers": e.config.Blockers} {
-			for _, p := range b.rights.unknown(principals) {
-				b.log.Warn("nobody has this right yet: there is no such user or group on this host", "topic", e.name, "list", list, "entry", p)
-			}
-		}
+		b.reportStrays(e.name, e.config)
+	}
+}
+
+// reportStrays logs which entries of a topic's lists let nobody in: those of a topic that was made by a client, or is from another
+// time, or of whom the host cannot tell now.
+func (b *Broker) reportStrays(name string, c topic.Config) {
+	for _, s := range b.rights.strays(c) {
+		b.log.Warn("nobody has this right yet", "topic", name, "list", s.list, "entry", s.entry, "reason", s.err)
 	}
 }
 

@@ -64,9 +64,11 @@ var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelI
 func (c Config) Level() slog.Level { return levels[c.Log] }
 
 // Validate returns every fault at once: nil, or an error that joins a [*Fault] each.
-func (c Config) Validate() error {
+func (c Config) Validate() error { return joinFaults(c.faults()) }
+
+func joinFaults(faults []*Fault) error {
 	var errs []error
-	for _, f := range c.faults() {
+	for _, f := range faults {
 		errs = append(errs, f)
 	}
 	return errors.Join(errs...)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,7 +48,7 @@ func init() {
 }
 
 func init() {
-	// reader gates the topic a, reads nothing, and waits to be killed.
+	// reader gates the topic a, reads nothing but on SIGUSR1, and waits to be killed.
 	children["reader"] = func() int {
 		ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
 		defer stop()
@@ -67,15 +70,38 @@ func init() {
 		if err != nil {
 			return 1
 		}
+		read := make(chan os.Signal, 1)
+		signal.Notify(read, syscall.SIGUSR1)
 		fmt.Println("holding")
-		<-ctx.Done()
-		runtime.KeepAlive(r)
-		return 1
+		for {
+			select {
+			case <-ctx.Done():
+				runtime.KeepAlive(r)
+				return 1
+			case <-read:
+				for _, ok := r.Next(); ok; _, ok = r.Next() {
+				}
+				r.Release()
+			}
+		}
 	}
 }
 
 // holder starts a child that attaches and holds on, and returns once it does. Kill ends it, and returns once it is gone.
 func (r *rig) holder(role string) (kill func()) {
+	r.t.Helper()
+	cmd := r.hold(role)
+	return func() {
+		r.t.Helper()
+		if err := cmd.Process.Kill(); err != nil {
+			r.t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed: that is its error
+	}
+}
+
+// hold starts a child that attaches and holds on, and returns once it does.
+func (r *rig) hold(role string) *exec.Cmd {
 	r.t.Helper()
 	cmd := child(r.t, role, "MYC_TEST_SOCKET="+r.Socket())
 	out := must(cmd.StdoutPipe())
@@ -86,13 +112,7 @@ func (r *rig) holder(role string) (kill func()) {
 	if _, err := fmt.Fscan(out, &word); err != nil || word != "holding" {
 		r.t.Fatalf("the child said %q, %v", word, err)
 	}
-	return func() {
-		r.t.Helper()
-		if err := cmd.Process.Kill(); err != nil {
-			r.t.Fatal(err)
-		}
-		_ = cmd.Wait() // it was killed: that is its error
-	}
+	return cmd
 }
 
 func TestAKilledClientsSlotIsFree(t *testing.T) {

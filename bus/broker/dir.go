@@ -114,28 +114,67 @@ func holderOf(f *os.File) string {
 	return "a process that has not said which"
 }
 
-// removeLeftovers removes what a process left that died while it created or deleted a topic. It returns their names. Under
-// the directory's lock nobody else creates or deletes.
-func removeLeftovers(dir string) (removed []string, err error) {
+// removeLeftovers removes what a process left that died while it created or deleted a topic: directories of the names that they are
+// given then, with nothing but topics' files in them. It returns their names, and those of others that look so but hold something else,
+// which stay. Under the directory's lock nobody else creates or deletes.
+func removeLeftovers(dir string) (removed, strange []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look for topics: %w", err)
+		return nil, nil, fmt.Errorf("look for topics: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), newPrefix) && !strings.HasPrefix(e.Name(), deletedPrefix) {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case !e.IsDir():
+			continue
+		case strings.HasPrefix(e.Name(), newPrefix):
+			err = shmring.RemoveDir(path)
+		case strings.HasPrefix(e.Name(), deletedPrefix):
+			err = removeDeleted(path)
+		default:
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return removed, fmt.Errorf("remove what an interrupted process left: %w", err)
+		if errors.Is(err, shmring.ErrNotATopic) {
+			strange = append(strange, e.Name())
+			continue
+		}
+		if err != nil {
+			return removed, strange, fmt.Errorf("remove what an interrupted process left: %w", err)
 		}
 		removed = append(removed, e.Name())
 	}
-	return removed, nil
+	return removed, strange, nil
+}
+
+// removeDeleted removes a directory that topics were moved into to be deleted, unless it holds anything else.
+func removeDeleted(path string) error {
+	topics, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range topics {
+		if !e.IsDir() {
+			return fmt.Errorf("%w: %s holds %q, which is a file", shmring.ErrNotATopic, path, e.Name())
+		}
+		if err := shmring.RemoveDir(filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.Remove(path)
+}
+
+// checkRemovable refuses to remove a topic in whose directory there is something else than its files. One that is gone is fine.
+func checkRemovable(dir, name string) error {
+	err := shmring.CheckTopicDir(filepath.Join(dir, name))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // removeTopic takes the topic's directory out of sight in one step, then removes it. One that is gone is removed.
 func removeTopic(dir, name string) error {
-	if err := shmring.CheckTopicDir(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := checkRemovable(dir, name); err != nil {
 		return err // somebody else's files
 	}
 	gone, err := os.MkdirTemp(dir, deletedPrefix)

@@ -89,7 +89,7 @@ func replace(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, b, 0o600))
+	return errors.Join(os.Remove(path), os.WriteFile(path, b, 0o600))
 }
 
 func TestALostLockFileIsTold(t *testing.T) {
@@ -114,4 +114,82 @@ func TestOwnMistakesStayPanics(t *testing.T) {
 			_ = guarded(func() error { f(); return nil })
 		})
 	}
+}
+
+// A topic whose control file was harmed cannot be marked as deleted: it is deleted all the same.
+func TestATopicWithADamagedControlFileCanBeDeleted(t *testing.T) {
+	for name, harm := range map[string]func(path string) error{
+		"cut short": func(path string) error { return os.Truncate(path, 0) },
+		"removed":   os.Remove,
+		"scribbled": func(path string) error { return os.WriteFile(path, make([]byte, 100), 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig(t)
+			b := start(t, c)
+			for _, when := range []string{"in use", "at the start"} {
+				if when == "at the start" {
+					b.stop()
+				}
+				if err := harm(filepath.Join(b.topicDir("a"), "control")); err != nil {
+					t.Fatal(err)
+				}
+				if when == "at the start" {
+					b = start(t, c)
+				}
+				one := b.client("one")
+				one.ask(&control.DeleteTopic{Topic: "a"})
+				if _, err := os.Lstat(b.topicDir("a")); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s: its directory: %v, want none", when, err)
+				}
+				one.ask(&control.CreateTopic{Config: jsonOf(small("a"))})
+			}
+		})
+	}
+}
+
+// What is not a topic's is not removed with one, whoever put it there, and keeps no broker from starting.
+func TestAForeignFileKeepsItsTopic(t *testing.T) {
+	c := testConfig(t)
+	b := start(t, c)
+	one := b.client("one")
+	p := one.producer("a")
+	note := filepath.Join(b.topicDir("a"), "note")
+	if err := os.WriteFile(note, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := one.refused(&control.DeleteTopic{Topic: "a"}, control.CodeInvalid)
+	contains(t, "the refusal", e.Text+e.Hint, `holds "note", which is no file of a topic`, "take away")
+	if err := p.Publish([]byte("on")); err != nil || p.Ring().Closing() {
+		t.Errorf("a refused deletion: %v", err)
+	}
+	if err := p.Ring().Close(); err != nil {
+		t.Error(err)
+	}
+	p.Close()
+	b.stop()
+
+	if names, err := Purge(c.Dir); !errors.Is(err, shmring.ErrNotATopic) || names != nil {
+		t.Errorf("Purge: %v, %v", names, err)
+	}
+	ring := must(shmring.Open(b.topicDir("a"), shmring.Own)) // as if its deletion had been interrupted
+	if err := errors.Join(ring.MarkClosing(), ring.Close()); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(c.Dir, ".del-1", "b", "picture")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(left), 0o700), os.WriteFile(left, []byte("mine"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	next := start(t, c)
+	two := next.client("two")
+	contains(t, "the topic", two.topics()[0].State.String()+two.topics()[0].Fault, "damaged", "was being deleted", `"note"`)
+	contains(t, "the log", next.log.String(), "left alone what looks like an interrupted", ".del-1")
+	for _, path := range []string{note, left} {
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	two.ask(&control.DeleteTopic{Topic: "a"})
 }

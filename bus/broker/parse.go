@@ -14,13 +14,14 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/topic"
 )
 
-// Load reads the configuration file at path, with overrides from env (as of os.Environ). See [Parse].
+// Load reads the configuration file at path, with overrides from env (as of os.Environ). See [Parse]. It also looks whether this host
+// knows the users and groups that are named.
 func Load(path string, env []string) (Config, error) {
 	doc, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(string(doc), path, env)
+	return parse(string(doc), path, env, newRights(systemAccounts{}).faults)
 }
 
 // Parse reads a configuration in TOML and applies the overrides in env: MYC_BROKER_ and a key of the table [broker]; MYC_TOPIC_,
@@ -28,7 +29,14 @@ func Load(path string, env []string) (Config, error) {
 // every character that is neither letter nor digit; lists have commas. A key that does not exist, a value of the wrong type or
 // out of its range: every fault is found at once, and returned as an error that joins a [*Fault] each, with its line. File
 // names the document there. An empty document is [Defaults]; one that has any [[topic]] has only its own.
+//
+// It asks nobody: whether the users and groups that are named exist is [Load]'s to look, and [New]'s.
 func Parse(doc, file string, env []string) (Config, error) {
+	return parse(doc, file, env, func(Config) []*Fault { return nil })
+}
+
+// parse is Parse with more to check.
+func parse(doc, file string, env []string, more func(Config) []*Fault) (Config, error) {
 	c := withoutTopics()
 	root := map[string]any{}
 	if _, err := toml.Decode(doc, &root); err != nil {
@@ -41,7 +49,7 @@ func Parse(doc, file string, env []string) (Config, error) {
 	}
 	p.environment(&c, env)
 	// What could not be read kept its default, so the rest can be checked all the same.
-	for _, f := range c.faults() {
+	for _, f := range append(c.faults(), more(c)...) {
 		if !slices.ContainsFunc(p.faults, func(g *Fault) bool { return g.path == f.path }) {
 			p.faults = append(p.faults, f)
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 // Purge removes all topics of a bus directory, damaged ones too, and then the directory if nothing else is in it. It returns
-// the topics' names. While a process holds a slot of
-// any of them it removes none and returns [ErrAttached], which names those topics; while a broker has the directory,
-// [ErrRunning]. Clients that only look notice that the topic is closing. A directory that does not exist has no topics.
+// the topics' names. While a process holds a slot of any of them it removes none and returns [ErrAttached], which names those topics;
+// while a broker has the directory, [ErrRunning]; where there is something beside the files in a topic's directory,
+// [shmring.ErrNotATopic]. Clients that only look notice that the topic is closing. A directory that does not exist has no topics.
 func Purge(dir string) ([]string, error) {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -30,7 +30,7 @@ func Purge(dir string) ([]string, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	if _, err := removeLeftovers(dir); err != nil {
+	if _, _, err := removeLeftovers(dir); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(dir)
@@ -39,10 +39,17 @@ func Purge(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, d := range entries {
-		// What is not a topic's is somebody else's: a broker's directory may have been named by mistake.
-		if d.IsDir() && topic.CheckName(d.Name()) == nil && shmring.CheckTopicDir(filepath.Join(dir, d.Name())) == nil {
-			names = append(names, d.Name())
+		if !d.IsDir() || topic.CheckName(d.Name()) != nil {
+			continue
 		}
+		err := shmring.CheckTopicDir(filepath.Join(dir, d.Name()))
+		switch {
+		case err == nil:
+			names = append(names, d.Name())
+		case isTopic(filepath.Join(dir, d.Name())):
+			return nil, withHint(fmt.Errorf("remove topic %q: %w", d.Name(), err), "take away what does not belong there first")
+		}
+		// What is not a topic's is somebody else's: a broker's directory may have been named by mistake.
 	}
 	if err := checkUnused(dir, names); err != nil {
 		return nil, err
@@ -53,6 +60,12 @@ func Purge(dir string) ([]string, error) {
 		}
 	}
 	return names, removeDir(dir)
+}
+
+// isTopic reports whether a directory's files can be used as a topic's.
+func isTopic(path string) bool {
+	ring, err := shmring.Open(path, shmring.Inspect)
+	return err == nil && ring.Close() == nil
 }
 
 // removeDir removes the lock file, which the caller holds, and the directory, unless something stands in it that is not a
@@ -107,7 +120,8 @@ func anyHeld(topicDir string) (bool, error) {
 // purgeTopic marks a topic as closing, where its files allow, and removes it.
 func purgeTopic(dir, name string) error {
 	if ring, err := shmring.Open(filepath.Join(dir, name), shmring.Own); err == nil {
-		if err := errors.Join(ring.MarkClosing(), ring.Close()); err != nil {
+		_ = guarded(ring.MarkClosing) // one that cannot be marked was cut short this moment; who has it mapped finds out
+		if err := ring.Close(); err != nil {
 			return err
 		}
 	}

@@ -96,12 +96,13 @@ func (b *Broker) repairInUse(e *entry) {
 }
 
 // goRound looks for what nobody told: slots that were given back without a word, deaths of clients that attached without this
-// broker, locks that fell after their connection had ended.
+// broker, locks that fell after their connection had ended; and for live clients that hold others up.
 func (b *Broker) goRound() {
 	b.reap(func(*holding) bool { return true })
 	for _, e := range b.active() {
 		b.checkFiles(e)
 		b.repair(e)
+		b.checkStalls(e)
 	}
 	if !standsAt(b.lock) {
 		b.lockLost.Do(func() {

@@ -77,7 +77,11 @@ func (s *session) createTopic(m *control.CreateTopic) error {
 	if err := s.mayManage(fmt.Sprintf("create topic %q", c.Name)); err != nil {
 		return err
 	}
-	return s.b.create(c)
+	err := s.b.create(c)
+	if err == nil {
+		s.b.reportStrays(c.Name, c)
+	}
+	return err
 }
 
 func (s *session) deleteTopic(m *control.DeleteTopic) error {

@@ -25,13 +25,21 @@ type fakeAccounts struct{ now *atomic.Uint32 } // who connects: the number of a 
 func (f fakeAccounts) peer(uds.Conn) uds.Peer {
 	return uds.Peer{PID: 1, UID: f.now.Load(), GID: f.now.Load()}
 }
-func (f fakeAccounts) uid(name string) (uint32, bool) {
-	n, ok := map[string]uint32{"alice": 1001, "bob": 1002}[name]
-	return n, ok
+func (f fakeAccounts) uid(name string) (uint32, error) {
+	return find(map[string]uint32{"alice": 1001, "bob": 1002}, name)
 }
-func (f fakeAccounts) gid(name string) (uint32, bool) {
-	n, ok := map[string]uint32{"trading": 2000}[name]
-	return n, ok
+func (f fakeAccounts) gid(name string) (uint32, error) {
+	return find(map[string]uint32{"trading": 2000}, name)
+}
+func find(accounts map[string]uint32, name string) (uint32, error) {
+	if name == "unreachable" {
+		return 0, errors.New("the directory server does not answer")
+	}
+	n, ok := accounts[name]
+	if !ok {
+		return 0, errNobody
+	}
+	return n, nil
 }
 func (f fakeAccounts) groups(uid uint32) []uint32 {
 	return map[uint32][]uint32{1001: {1001, 2000}, 1002: {1002}}[uid]
@@ -118,12 +126,47 @@ func TestRightsAreKept(t *testing.T) {
 	}
 }
 
-func TestNamesThatNobodyBearsAreReported(t *testing.T) {
+func TestNamesThatNobodyBearsAreRefused(t *testing.T) {
 	c := testConfig(t)
-	c.Topics[0].Publish = []string{"*", "user:alice", "group:nobody", "user:12345"}
+	c.Topics[1].Publish = []string{"*", "user:alice", "group:nobody", "user:12345"}
+	c.Topics[1].Blockers = []string{"user:unreachable", "user:trading"}
+	c.Group = "nosuch"
+	_, err := newBroker(c, fakeAccounts{new(atomic.Uint32)})
+	want := `broker.group: "nosuch": no such group on this host; write one that is, or a number
+topic.publish: "group:nobody": no such user or group on this host; write a name that is, or a number (topic "b")
+topic.blockers: "user:trading": no such user or group on this host; write a name that is, or a number (topic "b")`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if _, err := os.Lstat(c.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the bus directory: %v, want none", err)
+	}
+}
+
+func TestNamesThatNobodyBearsHaveALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.toml")
+	doc := "[broker]\ngroup = \"no such\"\n[[topic]]\nname = \"a\"\n[[topic]]\nname = \"b\"\nsubscribe = [\"*\", \"user:no-such\"]\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path, []string{"MYC_TOPIC_A_PUBLISH=group:none-such"})
+	want := fmt.Sprintf(`MYC_TOPIC_A_PUBLISH: "group:none-such": no such user or group on this host; write a name that is, or a number (topic "a")
+%[1]s:2: broker.group: "no such": no such group on this host; write one that is, or a number
+%[1]s:7: topic.subscribe: "user:no-such": no such user or group on this host; write a name that is, or a number (topic "b")`, path)
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+// A directory server may come up after the broker, and a topic may be from another time: that is told, and lets nobody in.
+func TestNamesThatCannotBeToldNowAreReported(t *testing.T) {
+	c := testConfig(t)
+	c.Topics[0].Publish = []string{"*", "user:alice", "group:unreachable", "user:12345"}
 	b := startWith(t, c, fakeAccounts{new(atomic.Uint32)}, func(*Broker) {})
-	contains(t, "the log", b.log.String(), `msg="nobody has this right yet`, "topic=a list=publish entry=group:nobody")
-	if strings.Contains(b.log.String(), "entry=user:") {
+	b.client("one").ask(&control.CreateTopic{Config: jsonOf(topic.Config{Name: "c", Size: topic.MinSize, Subscribe: []string{"user:carol"}})})
+	contains(t, "the log", b.log.String(), `topic=a list=publish entry=group:unreachable reason="the directory server`,
+		`topic=c list=subscribe entry=user:carol reason="no such user`)
+	if strings.Contains(b.log.String(), "entry=user:alice") || strings.Contains(b.log.String(), "entry=user:12345") {
 		t.Errorf("the log names others:\n%s", b.log)
 	}
 }

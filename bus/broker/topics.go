@@ -27,7 +27,8 @@ type entry struct {
 	ring  *shmring.Ring
 	files [len(fileNames)]identity // as they were when they were opened
 
-	repairing sync.Mutex // held by who repairs
+	repairing sync.Mutex     // held by who repairs, or compares looks
+	stalls    shmring.Stalls // under repairing
 }
 
 // ringOptions are the sizes of a topic's files. The numbers of kinds, routings and sleep modes are the same there.
@@ -120,9 +121,18 @@ func (b *Broker) delete(name string) error {
 		b.mu.Unlock()
 		return err
 	}
-	if e.state == control.TopicCreating {
-		b.mu.Unlock()
+	creating := e.state == control.TopicCreating
+	b.mu.Unlock()
+	if creating {
 		return err
+	}
+	if err := checkRemovable(b.config.Dir, name); err != nil {
+		return control.Errorf(control.CodeInvalid, "delete topic %q: %v", name, err).WithHint("take away what does not belong there first")
+	}
+	b.mu.Lock()
+	if b.topics[name] != e {
+		b.mu.Unlock()
+		return control.Errorf(control.CodeNoTopic, "topic %q was deleted meanwhile", name)
 	}
 	delete(b.topics, name) // nobody finds it from here on
 	b.mu.Unlock()
@@ -131,12 +141,10 @@ func (b *Broker) delete(name string) error {
 	nonce, errs := uint64(0), []error(nil)
 	if e.ring != nil {
 		nonce = e.ring.Nonce()
-		err := guarded(e.ring.MarkClosing)
-		if errors.Is(err, errFault) { // where the mark would be there is no file any more, and whoever looks finds that out
+		if err := guarded(e.ring.MarkClosing); err != nil {
+			// Where the mark would be there is no file any more, and whoever looks finds that out. It is deleted all the same.
 			b.log.Warn("a topic that is deleted cannot be marked", "topic", name, "error", err)
-			err = nil
 		}
-		errs = append(errs, err)
 	}
 	errs = append(errs, removeTopic(b.config.Dir, name))
 	if e.ring != nil {

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// source is what messages come from: Poll hands over those that are there, Wait returns when there are some.
+// source is what messages come from: Poll hands over those that are there, and tells which were published since the source was
+// opened; Wait returns when there are some.
 type source interface {
-	Poll(limit int, handle func(message []byte) error) (int, error)
+	Poll(limit int, handle func(message []byte, since bool) error) (int, error)
 	Wait(ctx context.Context) error
 }
 
 // pollLimit bounds a batch, so that a signal to end is seen in a market without a pause.
 const pollLimit = 1024
 
-// follow hands all messages to h until ctx ends, or, if untilIdle is not 0, until none came for so long after the first.
+// follow hands all messages to h until ctx ends, or, if untilIdle is not 0, until none came for so long after the first that
+// counts: history alone, which tells prices only, does not end it.
 func follow(ctx context.Context, s source, h *hunter, untilIdle time.Duration) error {
-	some := false
 	for {
 		n, err := s.Poll(pollLimit, h.message)
 		if err != nil {
@@ -27,10 +28,9 @@ func follow(ctx context.Context, s source, h *hunter, untilIdle time.Duration) e
 			return err
 		}
 		if n > 0 {
-			some = true
 			continue
 		}
-		err = waitIdle(ctx, s, some, untilIdle)
+		err = waitIdle(ctx, s, h.some, untilIdle)
 		switch {
 		case err == nil:
 		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):

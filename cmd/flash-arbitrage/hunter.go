@@ -26,7 +26,9 @@ type hunter struct {
 	fault    error // of publish or print, for the message at hand
 
 	began    uint64 // when the process started, by now
-	since    uint64 // what was published earlier tells prices only
+	since    uint64 // what was published earlier tells prices only, unless it comes after the subscription was opened
+	counts   bool   // the message at hand was published since
+	some     bool   // a message that counts has come
 	first    uint64 // when the first message came that was published since it began
 	last     uint64
 	messages uint64
@@ -52,16 +54,21 @@ func newHunter(pools *dex.Pools, publish func([]byte) error, print func(*dex.Cyc
 	}
 }
 
-// message takes one message. Its error is one of publishing or printing; a message that cannot be read is counted.
-func (h *hunter) message(b []byte) error {
+// message takes one message; since says that it was published after the topic was subscribed to, whatever its header says: a
+// recorded day that is played now bears old times. Its error is one of publishing or printing; a message that cannot be read is
+// counted.
+func (h *hunter) message(b []byte, since bool) error {
 	received := h.now()
 	h.messages++
+	h.counts = since || h.since == 0
 	m, err := codec.Parse(b)
 	if err == nil {
 		h.stamp = m.TimestampNs()
+		h.counts = h.counts || h.stamp >= h.since
 		h.record(received)
 		err = h.received.Decode(m)
 	}
+	h.some = h.some || h.counts
 	if err != nil {
 		h.broken++
 		return nil
@@ -95,10 +102,11 @@ func (h *hunter) record(received uint64) {
 	}
 }
 
-// found publishes and prints a cycle, unless it was there before it counts. The signal bears the time of the market data that made it, so that it expires with
-// that, and an id made of it: a restarted process that reads the same messages again gives the same ids.
+// found publishes and prints a cycle, unless it was there before it counts. The signal bears the time of the market data that
+// made it, so that it expires with that, and an id made of it: a restarted process that reads the same messages again gives the
+// same ids.
 func (h *hunter) found(c *dex.Cycle) {
-	if h.stamp < h.since {
+	if !h.counts {
 		return
 	}
 	h.cycles++

@@ -18,6 +18,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
 	"github.com/mycelium-bus/mycelium/codec"
@@ -25,9 +26,14 @@ import (
 	"github.com/mycelium-bus/mycelium/internal/script"
 )
 
-func TestMain(m *testing.M) { script.Main(m, map[string]func(){"flash-arbitrage": main}) }
+func TestMain(m *testing.M) {
+	serve := clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB}, topic.Config{Name: "signals", Size: topic.MiB})
+	script.Main(m, map[string]func(){"flash-arbitrage": main, "broker": serve, "attached": clitest.Attached})
+}
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 // market is the messages of a made-up market and how many cycles it has. Message i is published at second 100 + i.
 func market(t testing.TB, seed, events uint64) (messages [][]byte, cycles uint64) {
@@ -79,7 +85,7 @@ func hunt(t testing.TB, pools *dex.Pools, messages [][]byte) (h *hunter, printed
 	}, cyclePrinter(&out, true), func() uint64 { return now })
 	for i, b := range messages {
 		now = uint64(100e9) + uint64(i)*1e9 + 5000
-		if err := h.message(b); err != nil {
+		if err := h.message(b, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +184,7 @@ func TestJSONKeys(t *testing.T) {
 	var out bytes.Buffer
 	h := newHunter(nil, func([]byte) error { return nil }, cyclePrinter(&out, true), func() uint64 { return 1 })
 	for _, m := range messages {
-		if err := h.message(m); err != nil {
+		if err := h.message(m, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +213,7 @@ func TestLatencyIsThatOfMessagesSinceTheStart(t *testing.T) {
 	late := newHunter(nil, func([]byte) error { return nil }, func(*dex.Cycle) error { return nil }, func() uint64 { return 600e9 })
 	late.began = 600e9
 	for _, m := range messages {
-		if err := late.message(m); err != nil {
+		if err := late.message(m, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +234,7 @@ func TestOnlyWhatIsPublishedSinceCounts(t *testing.T) {
 	h := newHunter(nil, func([]byte) error { return nil }, func(*dex.Cycle) error { later++; return nil }, func() uint64 { return 1 })
 	h.since = since
 	for _, m := range messages {
-		if err := h.message(m); err != nil {
+		if err := h.message(m, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -272,6 +278,18 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+func TestPoolsWithoutTokensAreCounted(t *testing.T) {
+	messages := encodeAll(t, dex.NewMerge([]dex.Source{dex.NewSynthetic(1, 200)}, nil), dex.NewPools())
+	h, printed, _ := hunt(t, nil, messages)
+	var out bytes.Buffer
+	if err := h.printSummary(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("  %d pools were compared with none", h.finder.Uncompared()); h.finder.Uncompared() < 2 || len(printed) > 0 || !strings.Contains(out.String(), want) {
+		t.Errorf("%d cycles, no %q in:\n%s", len(printed), want, out.String())
+	}
+}
+
 func TestMessagesThatCannotBeReadAreCounted(t *testing.T) {
 	messages, _ := market(t, 1, 10)
 	cut := bytes.Clone(messages[4])
@@ -292,7 +310,7 @@ func TestFaultsOfPublishingAndPrintingEndTheHunt(t *testing.T) {
 	} {
 		var err error
 		for _, m := range messages {
-			if err = h.message(m); err != nil {
+			if err = h.message(m, false); err != nil {
 				break
 			}
 		}
@@ -308,10 +326,11 @@ type feedOf struct {
 	batches [][][]byte
 	polls   int
 	waits   int
+	since   bool
 	atEnd   func()
 }
 
-func (f *feedOf) Poll(limit int, handle func([]byte) error) (int, error) {
+func (f *feedOf) Poll(limit int, handle func([]byte, bool) error) (int, error) {
 	f.polls++
 	if len(f.batches) == 0 || f.batches[0] == nil {
 		return 0, nil
@@ -322,7 +341,7 @@ func (f *feedOf) Poll(limit int, handle func([]byte) error) (int, error) {
 		if i == limit {
 			f.t.Fatal("a batch longer than the limit")
 		}
-		if err := handle(m); err != nil {
+		if err := handle(m, f.since); err != nil {
 			return i, err
 		}
 	}
@@ -359,6 +378,23 @@ func TestFollowEndsWhenTheMarketIsSilent(t *testing.T) {
 		}
 		if h.messages != uint64(len(messages)) {
 			t.Errorf("%d messages of %d", h.messages, len(messages))
+		}
+	})
+	t.Run("which is not one of before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		h := quiet()
+		h.since = math.MaxUint64
+		f := &feedOf{t: t, batches: [][][]byte{messages[:50], nil, messages[50:]}, atEnd: cancel}
+		if err := follow(ctx, f, h, time.Nanosecond); !errors.Is(err, context.Canceled) || h.messages != uint64(len(messages)) || h.some {
+			t.Errorf("%d messages of %d, some %v, %v", h.messages, len(messages), h.some, err)
+		}
+	})
+	t.Run("which has an old time and came since", func(t *testing.T) {
+		h := quiet()
+		h.since = math.MaxUint64
+		f := &feedOf{t: t, batches: [][][]byte{nil, messages}, since: true}
+		if err := follow(t.Context(), f, h, time.Millisecond); err != nil || !h.some {
+			t.Errorf("some %v, %v", h.some, err)
 		}
 	})
 	t.Run("not without --until-idle", func(t *testing.T) {
@@ -572,7 +608,7 @@ func BenchmarkMessage(b *testing.B) {
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := h.message(messages[i]); err != nil {
+		if err := h.message(messages[i], false); err != nil {
 			b.Fatal(err)
 		}
 		if i++; i == len(messages) {

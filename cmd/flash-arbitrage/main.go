@@ -41,7 +41,8 @@ func newCommand() *cobra.Command {
 		Short: "Find two-pool cycles on market_data that pay, and publish them as signals",
 		Long: `Follows price and liquidity of all DEX pools on a topic and finds cycles that pay: buy a token in one pool of a pair, sell it
 in another, and have more than before after both pools' fees (gas is not counted). Each is printed and published as an
-ArbitrageSignal. It misses no event: where it cannot keep up, producers wait for it.
+ArbitrageSignal. It misses no event: where it cannot keep up, producers wait for it. It ends with Ctrl-C, or by --until-idle,
+and says then what it saw; a pool whose tokens or fee are unknown is compared with none, and counted there.
 
 After each Swap of a v3 pool, and each Sync of a v2 pair, the pool is compared with every other pool of its pair and chain. A
 cycle is reported each time that price(sell)/price(buy) > 1/((1-fee(buy))(1-fee(sell))), so again after each further Swap while
@@ -56,7 +57,7 @@ gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.pools, "pools", "", "`FILE` of pools and tokens, which goes before what the topic says (default $MYC_DATA/dex/pools.json if it is there)")
-	flags.DurationVar(&o.untilIdle, "until-idle", 0, "end when nothing came for so `LONG` after the first message (default: never)")
+	flags.DurationVar(&o.untilIdle, "until-idle", 0, "end when nothing came for so `LONG` after the first message that counts by --from (default: never)")
 	from := cli.ChoiceFlag(cmd, flags, "from", "", "report cycles from the process's start on (what was published before tells prices only), "+
 		"or from the oldest message that is still there", "start", "oldest")
 	flags.StringVar(&o.topic, "topic", "market_data", "`NAME` of the topic to follow")
@@ -66,7 +67,7 @@ gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.from, o.json = from.String(), output.String() == "json"
 		if o.untilIdle < 0 {
-			return cli.UsageError("--until-idle %v is negative", o.untilIdle)
+			return cli.WithHint(cli.UsageError("--until-idle %v is negative", o.untilIdle), "--until-idle takes a time of 0 or more, like 2s")
 		}
 		return run(cmd.Context(), o, *socket, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
@@ -76,11 +77,13 @@ gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are
 func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer) error {
 	pools, err := loadPools(o.pools)
 	if err != nil {
-		return err
+		return cli.WithHint(err, "%s", dex.PoolsHint)
 	}
+	over := cli.Waiting(cli.Patience, func() { note(stderr, cli.WaitsForBroker, socket) })
 	conn, err := bus.Dial(ctx, bus.Options{Name: "flash-arbitrage", Socket: socket})
+	over()
 	if err != nil {
-		return cli.SocketHint(err, socket)
+		return cli.Stream(ctx, cli.SocketHint(err, socket))
 	}
 	defer conn.Close()
 	return serve(ctx, conn, pools, o, stdout, stderr)
@@ -93,6 +96,10 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 		return topicHint(err, o.signals)
 	}
 	defer pub.Close()
+	info, err := conn.Inspect(ctx, o.topic)
+	if err != nil {
+		return cli.Stream(ctx, topicHint(err, o.topic))
+	}
 	// Also to report from now on it begins with the oldest: prices of before hold until the next swap.
 	sub, err := conn.Subscribe(o.topic, bus.From(bus.Oldest), bus.Slow(bus.Block))
 	if err != nil {
@@ -101,14 +108,15 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	defer sub.Close()
 	fmt.Fprintf(stderr, "flash-arbitrage: ready, follows %s\n", o.topic)
 
-	h := newHunter(pools, func(m []byte) error { return pub.PublishWait(ctx, m) }, cyclePrinter(stdout, o.json), wallNow)
+	publish := cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.signals) })
+	h := newHunter(pools, publish, cyclePrinter(stdout, o.json), wallNow)
 	if h.began, err = processStart(); err != nil {
 		return err
 	}
 	if o.from == "start" {
 		h.since = h.began
 	}
-	err = follow(ctx, feed{sub}, h, o.untilIdle)
+	err = topicHint(follow(ctx, feed{sub, info.Tail}, h, o.untilIdle), o.topic)
 	if summaryErr := h.printSummary(summaryTo(stdout, stderr, o.json)); err == nil {
 		err = summaryErr
 	}
@@ -166,12 +174,21 @@ func loadPools(given string) (*dex.Pools, error) {
 	return pools, err
 }
 
+// note tells what is neither a result nor an error.
+func note(stderr io.Writer, format string, args ...any) {
+	fmt.Fprintf(stderr, "flash-arbitrage: note: "+format+"\n", args...)
+}
+
 func topicHint(err error, topic string) error {
 	switch {
 	case errors.Is(err, bus.ErrNoTopic):
 		return cli.WithHint(err, "`myc-ctl topic list` shows the topics; `myc-ctl topic create %s --kind mpmc --routing fanout --size 16MiB` makes this one", topic)
 	case errors.Is(err, bus.ErrInUse):
 		return cli.WithHint(err, "a topic of this kind admits one; `myc-ctl topic inspect %s` names it", topic)
+	case errors.Is(err, errors.ErrUnsupported):
+		return cli.WithHint(err, "name a topic with routing fanout: `myc-ctl topic list` shows it")
+	case errors.Is(err, bus.ErrClosed):
+		return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
 	case errors.Is(err, bus.ErrPermission):
 		return cli.WithHint(err, "a subscriber that producers wait for needs the topic's subscribe and blockers lists to name this user")
 	}
@@ -179,8 +196,11 @@ func topicHint(err error, topic string) error {
 }
 
 // feed is a subscription as follow sees it.
-type feed struct{ *bus.Subscription }
+type feed struct {
+	*bus.Subscription
+	tail uint64 // where the topic ended before it was subscribed to
+}
 
-func (f feed) Poll(limit int, handle func(message []byte) error) (int, error) {
-	return f.Subscription.Poll(limit, func(m bus.Message) error { return handle(m.Bytes()) })
+func (f feed) Poll(limit int, handle func(message []byte, since bool) error) (int, error) {
+	return f.Subscription.Poll(limit, func(m bus.Message) error { return handle(m.Bytes(), m.Position() >= f.tail) })
 }

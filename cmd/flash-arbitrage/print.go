@@ -63,6 +63,7 @@ func (h *hunter) printSummary(w io.Writer) error {
 	}{
 		{h.broken, "messages could not be read"},
 		{h.finder.OutOfOrder(), "events came out of order"},
+		{h.finder.Uncompared(), "pools were compared with none: their tokens or fee are unknown, --pools can name them"},
 		{h.older, "messages are older than this process: their latency is not counted"},
 	} {
 		if line.n > 0 && err == nil {

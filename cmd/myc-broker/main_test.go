@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/internal/script"
 )
 
@@ -17,6 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 func dial(ctx context.Context) *bus.Conn {
 	c, err := bus.Dial(ctx, bus.Options{Name: "test", Socket: os.Getenv("MYC_SOCKET")})

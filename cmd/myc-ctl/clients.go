@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,21 +30,26 @@ type slotView struct {
 
 func clientsCommand(to *target) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "clients",
+		Use:   "clients [REGEX]",
 		Short: "List who is connected, and what each uses",
-		Long: `List who is connected to the broker, and what each uses. Without a broker, the processes that are attached to a topic are
-listed, as their handles name them.`,
-		Example: "  myc-ctl clients\n  myc-ctl clients -o json",
-		Args:    cobra.NoArgs,
+		Long: `List who is connected to the broker, and what each uses: all, or those in whose name a regular expression is found. Without
+a broker, the processes that are attached to a topic are listed, as their handles name them.`,
+		Example: "  myc-ctl clients\n  myc-ctl clients '^(feed|flash-arbitrage)$' -o json",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	output := cli.OutputFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		listed, err := cli.Filter(args)
+		if err != nil {
+			return err
+		}
 		conn, err := to.read(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			clients, err := conn.Clients(c.Context())
 			if err != nil {
 				return err
 			}
+			clients = slices.DeleteFunc(clients, func(cl bus.Client) bool { return !listed(cl.Name) })
 			if output.String() == "json" {
 				return cli.PrintJSON(c.OutOrStdout(), clientViews(clients))
 			}

@@ -40,15 +40,26 @@ type target struct {
 	dir    string
 }
 
-// dial connects to the broker.
-func (t *target) dial(ctx context.Context) (*bus.Conn, error) {
+// dial connects to the broker. One that is stopped is waited for, and the user told.
+func (t *target) dial(c *cobra.Command) (*bus.Conn, error) {
+	defer cli.Waiting(cli.Patience, func() { cli.Note(c, cli.WaitsForBroker, *t.socket) })()
+	return t.connect(c.Context())
+}
+
+func (t *target) connect(ctx context.Context) (*bus.Conn, error) {
 	c, err := bus.Dial(ctx, bus.Options{Name: "myc-ctl", Socket: *t.socket})
 	return c, hint(cli.SocketHint(err, *t.socket))
 }
 
-// read connects to the broker or, where there is none, opens the bus directory.
+// read connects to the broker or, where none answers, opens the bus directory.
 func (t *target) read(c *cobra.Command) (*bus.Conn, error) {
-	conn, err := t.dial(c.Context())
+	ctx, cancel := context.WithTimeout(c.Context(), cli.Patience)
+	defer cancel()
+	conn, err := t.connect(ctx)
+	silent := err != nil && ctx.Err() != nil && c.Context().Err() == nil
+	if silent {
+		err = cli.WithHint(fmt.Errorf("%w: the one at %s does not answer", bus.ErrNoBroker, *t.socket), "is it stopped? `kill -CONT` lets it go on")
+	}
 	if !errors.Is(err, bus.ErrNoBroker) {
 		return conn, err
 	}
@@ -58,9 +69,9 @@ func (t *target) read(c *cobra.Command) (*bus.Conn, error) {
 	}
 	conn, dirErr := bus.OpenDir(dir, bus.Options{Name: "myc-ctl"})
 	if dirErr != nil {
-		return nil, cli.WithHint(errors.Join(err, dirErr), "%s", cli.Hint(err))
+		return nil, cli.WithHint(errors.Join(err, dirErr), "%s\nor name the bus directory with --dir or MYC_DIR, to read it without a broker", cli.Hint(err))
 	}
-	note(c, "no broker answers at %s: reading %s itself", *t.socket, dir)
+	cli.Note(c, "no broker answers at %s: reading %s itself", *t.socket, dir)
 	return conn, nil
 }
 
@@ -93,10 +104,12 @@ func hint(err error) error {
 	return err
 }
 
-// note tells on stderr what is not an error.
-func note(c *cobra.Command, format string, args ...any) {
-	w := c.ErrOrStderr()
-	fmt.Fprintf(w, "%s: %s %s\n", c.Root().Name(), cli.Styled(w).Yellow("note:"), fmt.Sprintf(format, args...))
+// ended names the topic in a handle's error that says that it is no more.
+func ended(topic string, err error) error {
+	if !errors.Is(err, bus.ErrClosed) {
+		return err
+	}
+	return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
 }
 
 // completeTopic completes the name of a topic as the first argument.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/spf13/cobra"
 )
@@ -20,7 +21,8 @@ func pubCommand(to *target) *cobra.Command {
 		Use:   "pub NAME",
 		Short: "Publish what comes on stdin",
 		Long: `Publish what comes on stdin: each line as a message with one TLV of type 250, text. It waits where a subscriber leaves no
-room.`,
+room, and ends with its input or Ctrl-C. What is no message (no header, TLVs that do not fill it, a wrong checksum) is
+refused, and ends it.`,
 		Example: "  echo hello | myc-ctl pub market_data\n" +
 			"  myc-ctl sub market_data -o hex --count 10 | myc-ctl pub copy --hex\n" +
 			"  myc-ctl pub market_data --raw < messages.bin",
@@ -31,13 +33,14 @@ room.`,
 	raw := c.Flags().Bool("raw", false, "stdin holds whole messages back to back")
 	c.MarkFlagsMutuallyExclusive("hex", "raw")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := to.dial(c.Context())
-		return with(conn, err, func(conn *bus.Conn) error {
+		conn, err := to.dial(c)
+		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
 			pub, err := conn.PublisherContext(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			in := &input{ctx: c.Context(), from: interruptible(c.Context(), c.InOrStdin()), pub: pub}
+			in := &input{from: interruptible(c.Context(), c.InOrStdin()), pub: pub,
+				send: cli.PublishWait(c.Context(), pub, cli.Patience, func() { cli.Note(c, cli.WaitsForRoom, args[0]) })}
 			switch {
 			case *raw:
 				err = in.raw()
@@ -46,17 +49,17 @@ room.`,
 			default:
 				err = in.lines(in.text)
 			}
-			return errors.Join(err, pub.Close())
-		})
+			return ended(args[0], errors.Join(err, pub.Close()))
+		}))
 	}
 	return c
 }
 
 // input publishes what it reads.
 type input struct {
-	ctx  context.Context
 	from io.Reader
 	pub  *bus.Publisher
+	send func(message []byte) error // when there is room
 	line uint64
 	buf  []byte
 }
@@ -69,13 +72,13 @@ func interruptible(ctx context.Context, r io.Reader) io.Reader {
 		_, err := io.Copy(in, r)
 		in.CloseWithError(err) // nil is the end of the input
 	}()
-	context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
 	return out
 }
 
 // publish publishes a message when there is room.
 func (in *input) publish(message []byte) error {
-	err := in.pub.PublishWait(in.ctx, message)
+	err := in.send(message)
 	if errors.Is(err, bus.ErrTooLarge) {
 		return fmt.Errorf("%w: %d bytes, the topic's messages have 1 to %d", err, len(message), in.pub.MaxFrame())
 	}
@@ -88,11 +91,11 @@ func (in *input) lines(publish func(line []byte) error) error {
 	r := bufio.NewReaderSize(in.from, 3*in.pub.MaxFrame()+2)
 	for {
 		line, err := r.ReadSlice('\n')
-		if len(line) > 0 || err == nil {
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line+1, bus.ErrTooLarge, in.pub.MaxFrame())
+		}
+		if err == nil || err == io.EOF && len(line) > 0 { // what an interrupted read has of a line is none
 			in.line++
-			if errors.Is(err, bufio.ErrBufferFull) {
-				return fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line, bus.ErrTooLarge, in.pub.MaxFrame())
-			}
 			if err := publish(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
 				return fmt.Errorf("line %d: %w", in.line, err)
 			}
@@ -127,9 +130,31 @@ func (in *input) hex(line []byte) error {
 	}
 	message := make([]byte, hex.DecodedLen(len(digits)))
 	if _, err := hex.Decode(message, digits); err != nil {
-		return fmt.Errorf("not hexadecimal: %w", err)
+		return cli.WithHint(notHex(err), "a line is a whole message in hexadecimal, as `myc-ctl sub -o hex` prints it; without --hex it is text")
+	}
+	if err := valid(message); err != nil {
+		return err
 	}
 	return in.publish(message)
+}
+
+func notHex(err error) error {
+	if wrong, ok := errors.AsType[hex.InvalidByteError](err); ok {
+		return fmt.Errorf("not hexadecimal: %q is no digit", rune(wrong))
+	}
+	return errors.New("not hexadecimal: the number of digits is odd")
+}
+
+// valid refuses what is no message: readers would have to guess.
+func valid(message []byte) error {
+	m, err := codec.Parse(message)
+	if err == nil {
+		err = m.VerifyChecksum()
+	}
+	if err != nil {
+		return cli.WithHint(fmt.Errorf("no message: %w", err), "docs/reference/message-format.md says what a message is; plain text is published without --hex and --raw")
+	}
+	return nil
 }
 
 // raw publishes the messages that stdin holds, and nothing else: bytes between them are an error.
@@ -140,10 +165,15 @@ func (in *input) raw() error {
 	for eof := false; ; {
 		skip, size := codec.Split(buf, limit)
 		if skip > 0 || eof && size == 0 && len(buf) > 0 {
-			return fmt.Errorf("byte %d of stdin: no message of at most %d bytes begins there, or it is cut", offset, limit)
+			return cli.WithHint(fmt.Errorf("byte %d of stdin: no message of at most %d bytes begins there, or it is cut", offset, limit),
+				"stdin holds whole messages back to back, as `myc-ctl sub -o raw` prints them; without --raw its lines are text")
 		}
 		if size > 0 {
-			if err := in.publish(buf[:size]); err != nil {
+			err := valid(buf[:size])
+			if err == nil {
+				err = in.publish(buf[:size])
+			}
+			if err != nil {
 				return fmt.Errorf("message at byte %d of stdin: %w", offset, err)
 			}
 			offset += size

@@ -10,7 +10,6 @@ import (
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/shmring"
-	"github.com/mycelium-bus/mycelium/tools"
 	"github.com/spf13/cobra"
 )
 
@@ -45,9 +44,12 @@ wrong and was put right; it is 1 if a topic could not be looked at, for one beca
 	output := cli.OutputFlag(c)
 	c.ValidArgsFunction = to.completeTopic
 	c.RunE = func(c *cobra.Command, args []string) error {
-		v, failed := repairAll(c.Context(), to.busDir(c.Context()), args, *dry)
+		v, failed := repairAll(c.Context(), cli.BusDir(c, to.dir, *to.socket), args, *dry)
 		if output.String() == "json" {
 			return errors.Join(cli.PrintJSON(c.OutOrStdout(), v), failed)
+		}
+		if failed != nil && len(v.Topics) == 0 {
+			return failed
 		}
 		verdict := "nothing to repair"
 		if n := len(v.Repairs); n > 0 && *dry {
@@ -66,19 +68,6 @@ wrong and was put right; it is 1 if a topic could not be looked at, for one beca
 		return errors.Join(table.Print(c.OutOrStdout()), failed)
 	}
 	return c
-}
-
-// busDir is the directory that the command line names, else that of the broker that answers, else the default.
-func (t *target) busDir(ctx context.Context) string {
-	if t.dir != "" {
-		return t.dir
-	}
-	conn, err := t.dial(ctx)
-	if err != nil {
-		return tools.DefaultDir()
-	}
-	defer conn.Close()
-	return conn.Dir()
 }
 
 // repairAll repairs topics, all those that are there if none is named. What keeps it from one does not keep it from the others.

@@ -31,6 +31,7 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 		ValidArgsFunction: to.completeTopic,
 	}
 	from := c.Flags().String("from", "newest", "where to begin: `oldest|newest|POS`")
+	cli.CompleteFlag(c, "from", "oldest", "newest")
 	count := c.Flags().Int("count", 0, "end after `N` messages; 0 is without end")
 	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber")
 	output := cli.OutputFlag(c, "text", "json", "hex", "raw")
@@ -40,14 +41,14 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 			return err
 		}
 		if *count < 0 {
-			return cli.UsageError("--count %d is negative", *count)
+			return cli.WithHint(cli.UsageError("--count %d is negative", *count), "--count 0, the default, is without end")
 		}
 		mode := bus.Lossy()
 		if *reliable {
 			mode = bus.Slow(bus.Block)
 		}
 		conn, err := to.read(c)
-		return with(conn, err, func(conn *bus.Conn) error {
+		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
 			sub, err := conn.SubscribeContext(c.Context(), args[0], bus.From(start), mode, bus.Fanout())
 			if err != nil {
 				return err
@@ -55,10 +56,10 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
 			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String()}
 			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
-				note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
+				cli.Note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
 			})
-			return cli.Stream(c.Context(), errors.Join(err, sub.Close()))
-		})
+			return ended(args[0], errors.Join(err, sub.Close()))
+		}))
 	}
 	return c
 }
@@ -72,7 +73,8 @@ func parseStart(s string) (bus.Start, error) {
 	}
 	pos, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
-		return bus.Start{}, cli.UsageError("--from %q is not oldest, newest or a position in bytes", s)
+		return bus.Start{}, cli.WithHint(cli.UsageError("--from %q is not oldest, newest or a position in bytes", s),
+			"`-o json` and `myc-tools dump` print the position of each message")
 	}
 	return bus.Position(pos), nil
 }

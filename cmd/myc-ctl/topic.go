@@ -5,16 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func topicCommand(to *target) *cobra.Command {
-	c := &cobra.Command{Use: "topic", Short: "Create, list, inspect and delete topics"}
+	c := &cobra.Command{
+		Use:   "topic",
+		Short: "Create, list, inspect and delete topics",
+		Example: "  myc-ctl topic create quotes --kind spmc --size 4MiB\n" +
+			"  myc-ctl topic list '^market'\n" +
+			"  myc-ctl topic inspect quotes",
+	}
 	c.AddCommand(createCommand(to), listCommand(to), inspectCommand(to), deleteCommand(to))
 	return c
 }
@@ -46,12 +54,16 @@ Kind, routing, sizes and slots never change while a topic lives.`,
 	f.StringSliceVar(&config.Blockers, "blockers", nil, "`WHO` may subscribe with block")
 	f.IntVar(&config.Producers, "producers", 0, "producer slots; default 64, or the one of spsc and spmc")
 	f.IntVar(&config.Consumers, "consumers", 0, "consumer slots; default 1000")
+	cli.CompleteFlag(c, "kind", "spsc", "spmc", "mpsc", "mpmc")
+	cli.CompleteFlag(c, "routing", "fanout", "queue")
+	cli.CompleteFlag(c, "slow", "block", "drop", "evict")
+	cli.CompleteFlag(c, "checksum", "present", "require", "skip")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		config.Name = args[0]
-		if err := config.Validate(); err != nil {
-			return err // every fault, each with what to do
+		if err := checkConfig(config, f); err != nil {
+			return err
 		}
-		conn, err := to.dial(c.Context())
+		conn, err := to.dial(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			if err := conn.CreateTopic(c.Context(), config); err != nil {
 				return err
@@ -62,6 +74,32 @@ Kind, routing, sizes and slots never change while a topic lives.`,
 		})
 	}
 	return c
+}
+
+// checkConfig tells every fault of what the command line says about a topic, and in the hint what would be right.
+func checkConfig(config topic.Config, f *pflag.FlagSet) error {
+	faults := topic.Faults(config.Validate())
+	f.Visit(func(given *pflag.Flag) {
+		if v := given.Value.String(); v == "0" || v == "0s" { // which the configuration would take for "not given"
+			faults = append(faults, &topic.Fault{Key: given.Name, Value: v, Problem: "it is too small", Advice: "leave it out for the default"})
+		}
+	})
+	var errs []error
+	var hints []string
+	for _, fault := range faults {
+		key := strings.ReplaceAll(fault.Key, "_", "-")
+		if f.Lookup(key) != nil {
+			key = "--" + key
+		}
+		errs = append(errs, fmt.Errorf("%s %s: %s", key, fault.Value, fault.Problem))
+		if fault.Advice != "" {
+			hints = append(hints, key+": "+fault.Advice)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return cli.WithHint(cli.UsageError("%w", errors.Join(errs...)), "%s", strings.Join(hints, "\n"))
 }
 
 func deleteCommand(to *target) *cobra.Command {
@@ -76,7 +114,7 @@ last handle is closed.`,
 		ValidArgsFunction: to.completeTopic,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := to.dial(c.Context())
+		conn, err := to.dial(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			if err := conn.DeleteTopic(c.Context(), args[0]); err != nil {
 				return err
@@ -90,13 +128,17 @@ last handle is closed.`,
 
 func listCommand(to *target) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List the topics",
-		Example: "  myc-ctl topic list\n  myc-ctl topic list -o json",
-		Args:    cobra.NoArgs,
+		Use:     "list [REGEX]",
+		Short:   "List the topics, all or those in whose name a regular expression is found",
+		Example: "  myc-ctl topic list\n  myc-ctl topic list '^market|signals' -o json",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	output := cli.OutputFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		listed, err := cli.Filter(args)
+		if err != nil {
+			return err
+		}
 		conn, err := to.read(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			states, err := conn.Topics(c.Context())
@@ -105,6 +147,9 @@ func listCommand(to *target) *cobra.Command {
 			}
 			list := []topicView{}
 			for _, s := range states {
+				if !listed(s.Config.Name) {
+					continue
+				}
 				v, err := viewTopic(c.Context(), conn, s)
 				if errors.Is(err, bus.ErrNoTopic) {
 					continue // deleted meanwhile

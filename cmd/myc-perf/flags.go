@@ -44,12 +44,10 @@ func (w *workloadFlags) parse(c *cobra.Command) (perf.Options, error) {
 	o.Layer, o.Kind, o.Send = w.layer.String(), w.kind.String(), w.send.String()
 	o.Ring = int64(w.ring)
 	o.Stderr = c.ErrOrStderr()
-	var err error
-	if o.Realtime {
-		if err := perf.Realtime(2); err != nil {
-			return o, cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
-		}
+	if f := c.Flags().Lookup("socket"); f.Changed {
+		o.Socket = f.Value.String()
 	}
+	var err error
 	if o.Idle, err = perf.ParseIdle(w.idle); err != nil {
 		return o, cli.UsageError("--idle: %w", err)
 	}
@@ -87,6 +85,8 @@ func explain(err error) error {
 		return cli.UsageError("%w", err)
 	case errors.Is(err, perf.ErrCPUs):
 		return cli.WithHint(err, "free more CPUs (taskset, cgroup cpuset), or measure without pinning: --cpus none")
+	case errors.Is(err, perf.ErrRealtime):
+		return cli.WithHint(err, "real-time scheduling needs CAP_SYS_NICE: run it as root, or without --realtime")
 	case errors.Is(err, perf.ErrStalled):
 		return cli.WithHint(err, "something kept one of the two processes from running; on a busy machine choose other CPUs with --cpus")
 	}

@@ -24,6 +24,7 @@ cache; far: they do not).`,
 			"  myc-perf latency --one-way --rate 1000000 --hgrm oneway.hgrm\n" +
 			"  myc-perf throughput --kind mpmc --size 256 --repeat 5 -o json",
 	}
+	root.PersistentFlags().String("socket", "", "measure through topics that the broker at `PATH` makes for the run; without it no broker is asked, whatever $MYC_SOCKET says")
 	root.AddCommand(latencyCommand(), throughputCommand(), codecCommand(), workerCommand())
 	return root
 }

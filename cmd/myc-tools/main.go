@@ -24,24 +24,29 @@ func newCommand() *cobra.Command {
 		Long: `Look into topics: print their messages, check their files.
 
 A topic is named as it stands in the bus directory; everything else is a path: of a topic's directory, of a copy of one,
-or of a single ring file. No broker is needed. Nothing is written and nobody waits: a topic that is in use goes on as
-if nobody looked. What producers overwrote before it could be read is reported on stderr, to the byte.`,
+or of a single ring file. No broker is needed; one that answers is asked for its directory. Nothing is written and nobody
+waits: a topic that is in use goes on as if nobody looked. What producers overwrote before it could be read is reported on
+stderr, to the byte.`,
 		Example: "  myc-tools dump market_data --from newest --count 10\n" +
 			"  cp -r /dev/shm/myc/market_data copy && myc-tools verify ./copy",
 	}
 	dir := root.PersistentFlags().String("dir", "",
-		"the bus `DIR`; default $MYC_DIR, else /dev/shm/myc (for others than root /dev/shm/myc-UID)")
-	busDir := func() string {
-		if *dir != "" {
-			return *dir
+		"the bus `DIR`; default that of the broker that answers, else $MYC_DIR, else /dev/shm/myc (for others than root /dev/shm/myc-UID)")
+	socket := cli.SocketFlag(root)
+	busDir := func(c *cobra.Command, arg string) string {
+		if *dir == "" && strings.Contains(arg, "/") {
+			return tools.DefaultDir() // it is a path, and no broker is asked where topics are
 		}
-		return tools.DefaultDir()
+		return cli.BusDir(c, *dir, *socket)
 	}
 	root.AddCommand(dumpCommand(busDir), verifyCommand(busDir))
 	return root
 }
 
-func dumpCommand(busDir func() string) *cobra.Command {
+// directory is the bus directory in which arg, if it is a topic's name, is looked up.
+type directory func(c *cobra.Command, arg string) string
+
+func dumpCommand(busDir directory) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dump TOPIC|FILE",
 		Short: "Print the messages that are in a topic now",
@@ -54,6 +59,7 @@ began; it waits for none.`,
 		ValidArgsFunction: completeTopics(busDir),
 	}
 	from := c.Flags().String("from", "oldest", "where to begin: `oldest|newest|POS`; newest means the last --count messages")
+	cli.CompleteFlag(c, "from", "oldest", "newest")
 	count := c.Flags().Uint64("count", 0, "print at most `N` messages; 0 is all of them, and one from the newest")
 	output := cli.OutputFlag(c, string(tools.Text), string(tools.JSON), string(tools.Hex))
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -61,17 +67,20 @@ began; it waits for none.`,
 		if err != nil {
 			return cli.UsageError("--from: %w", err)
 		}
-		return with(busDir(), args[0], func(t *tools.Target) error {
+		return with(busDir(c, args[0]), args[0], func(t *tools.Target) error {
 			_, err := tools.Dump(c.Context(), t.Ring, c.OutOrStdout(), tools.DumpOptions{
 				From: start, Count: *count, Format: tools.Format(output.String()),
-				Gap: func(g tools.Gap) { warn(c, g.String()) }})
+				Gap: func(g tools.Gap) { cli.Warn(c, "%s", g) }})
+			if errors.Is(err, shmring.ErrPosition) {
+				return cli.WithHint(err, "--from oldest begins with what is left; -o json prints each message's position")
+			}
 			return err
 		})
 	}
 	return c
 }
 
-func verifyCommand(busDir func() string) *cobra.Command {
+func verifyCommand(busDir directory) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify TOPIC|FILE",
 		Short: "Check every frame and invariant of a topic",
@@ -85,7 +94,7 @@ Of a single ring file the readers' part cannot be checked.`,
 	messages := c.Flags().Bool("messages", false, "also parse each message, and verify its checksum where it has one")
 	output := cli.OutputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return with(busDir(), args[0], func(t *tools.Target) error {
+		return with(busDir(c, args[0]), args[0], func(t *tools.Target) error {
 			rep, err := tools.Verify(c.Context(), t, tools.VerifyOptions{Messages: *messages})
 			if errors.Is(err, context.Canceled) {
 				return err
@@ -123,11 +132,15 @@ func hint(err error, dir string) error {
 		if names := tools.Topics(dir); len(names) > 0 {
 			return cli.WithHint(err, "the topics there are %s", strings.Join(names, ", "))
 		}
-		return cli.WithHint(err, "there is no topic there: name the broker's directory with --dir or MYC_DIR")
+		return cli.WithHint(err, "there is no topic there: name the broker's directory with --dir or MYC_DIR, or its socket with --socket")
 	case errors.Is(err, shmring.ErrPermission):
 		return cli.WithHint(err, "a topic's files are their owner's alone: make a copy so with `chmod -R go= DIR`")
 	case errors.Is(err, fs.ErrPermission):
 		return cli.WithHint(err, "only root and the broker's user may look into a topic")
+	case errors.Is(err, tools.ErrNotATopic):
+		return cli.WithHint(err, "name a topic, a copy of its directory, or its file ring")
+	case errors.Is(err, shmring.ErrCorrupt):
+		return cli.WithHint(err, "it is no topic's, or damaged: the first field that is wrong is named")
 	case errors.Is(err, shmring.ErrVersion):
 		return cli.WithHint(err, "use the myc-tools that came with the broker that made the topic")
 	}
@@ -159,17 +172,12 @@ func printReport(w io.Writer, r *tools.Report) {
 	}
 }
 
-func warn(c *cobra.Command, text string) {
-	w := c.ErrOrStderr()
-	fmt.Fprintf(w, "%s: %s %s\n", c.Root().Name(), cli.Styled(w).Yellow("warning:"), text)
-}
-
 // completeTopics completes the names of topics; the shell completes paths.
-func completeTopics(busDir func() string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func completeTopics(busDir directory) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return tools.Topics(busDir()), cobra.ShellCompDirectiveDefault
+		return tools.Topics(busDir(c, "")), cobra.ShellCompDirectiveDefault
 	}
 }

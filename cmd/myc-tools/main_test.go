@@ -12,16 +12,19 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/mycelium-bus/mycelium/internal/script"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put})
+	script.Main(m, map[string]func(){"myc-tools": main, "topic": topic, "busy": busy, "put": put, "broker": clitest.Broker(), "stop": clitest.Stop})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 // topic makes a topic with a few messages: topic DIR NAME KIND.
 func topic() {

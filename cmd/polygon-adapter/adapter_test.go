@@ -18,6 +18,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/bustest"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex"
 	"github.com/mycelium-bus/mycelium/cmd/internal/dex/dextest"
 	"github.com/mycelium-bus/mycelium/codec"
@@ -25,9 +26,13 @@ import (
 	"github.com/mycelium-bus/mycelium/internal/script"
 )
 
-func TestMain(m *testing.M) { script.Main(m, map[string]func(){"polygon-adapter": main}) }
+func TestMain(m *testing.M) {
+	script.Main(m, map[string]func(){"polygon-adapter": main, "broker": clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB}), "attached": clitest.Attached})
+}
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
+
+func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
 const (
 	poolA  = "0x00000000000000000000000000000000000000a1"
@@ -167,6 +172,7 @@ func TestWhatIsWrongWithFilesIsSaidBeforeAnythingIsPublished(t *testing.T) {
 		"good.csv", lines(header, row(swap, 1, "")),
 		"gas.csv", "block_timestamp,gas_price\n",
 		"aave.raw.csv", lines(header, row(aave, 1, "")),
+		"packed.csv.gz", "\x1f\x8bnothing of the kind",
 		"bad.json", "{")
 	empty := folder(t)
 	onlyAave := folder(t, "aave.raw.csv", lines(header, row(aave, 1, "")))
@@ -180,7 +186,9 @@ func TestWhatIsWrongWithFilesIsSaidBeforeAnythingIsPublished(t *testing.T) {
 		"no arguments":      {options{}, "no files", "synthetic", true},
 		"both":              {options{synthetic: true, args: []string{"x"}}, "--synthetic", "", true},
 		"pools of synth":    {options{synthetic: true, pools: "x"}, "--pools", "", true},
-		"missing file":      {options{args: []string{at("none")}}, "none", "", false},
+		"missing file":      {options{args: []string{at("none")}}, "none", "--synthetic", false},
+		"missing folders":   {options{args: []string{at("none/"), at("gone/")}}, "gone", "name files or folders", false},
+		"damaged file":      {options{args: []string{poolA + "=" + at("packed.csv.gz")}}, "packed.csv.gz", "damaged", false},
 		"gas":               {options{args: []string{at("gas.csv")}}, "gas prices", "events", false},
 		"Aave by name":      {options{args: []string{poolA + "=" + at("good.csv"), at("aave.raw.csv")}}, "Aave", "events", false},
 		"unknown pool":      {options{args: []string{at("good.csv")}}, "unknown pool", "0xPOOL=FILE", false},
@@ -190,6 +198,7 @@ func TestWhatIsWrongWithFilesIsSaidBeforeAnythingIsPublished(t *testing.T) {
 		"pool for a folder": {options{args: []string{poolA + "=" + dir}}, "folder", "", true},
 		"empty folder":      {options{args: []string{empty}}, "*.raw.csv", "events.csv", false},
 		"folder of others":  {options{args: []string{onlyAave}}, "no file", "", false},
+		"unknown alone":     {options{args: []string{folder(t, "x.raw.csv", lines(header))}}, "unknown pool", "0xPOOL=FILE", false},
 		"pools missing":     {options{args: []string{poolA + "=" + at("good.csv")}, pools: at("none")}, "none", "--pools", false},
 		"pools broken":      {options{args: []string{poolA + "=" + at("good.csv")}, pools: at("bad.json")}, "bad.json", "--pools", false},
 		"pools beside":      {options{args: []string{poolA + "=" + filepath.Join(badPools, "a.csv")}}, "pools.json", "", false},
@@ -244,7 +253,7 @@ func TestPoolsFilesInTheirOrder(t *testing.T) {
 }
 
 func TestSpeed(t *testing.T) {
-	path := filepath.Join(folder(t, "a.csv", lines(header, row(swap, 1, ""), row(swap, 1, "")+"x", row(swap, 2, ""), row(swap, 12, ""), row(swap, 2, ""))), "a.csv")
+	path := filepath.Join(folder(t, "a.csv", lines(header, row(swap, 1, ""), row(swap, 1, "")+"x", row(swap, 2, ""), row(swap, 12, ""), row(swap, 5, ""))), "a.csv")
 	for speed, want := range map[string]string{"max": "[]", "1x": "[1s 10s]", "10x": "[100ms 1s]", "0.5x": "[2s 20s]"} {
 		f, err := parseSpeed(speed)
 		if err != nil {

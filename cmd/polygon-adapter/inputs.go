@@ -28,6 +28,7 @@ type inputs struct {
 	pools   *dex.Pools
 	market  func() *dex.Synthetic // instead of files
 	skipped int                   // files of folders that hold no events
+	failed  []error               // of files of folders that cannot be played
 }
 
 // openInputs finds and opens the files, so that all that is wrong with them is said before anything is published.
@@ -60,6 +61,7 @@ func openInputs(o options, stderr io.Writer) (*inputs, error) {
 // findFiles takes the arguments apart and lists folders.
 func findFiles(args []string) ([]input, error) {
 	var files []input
+	var faults []error
 	for _, arg := range args {
 		in, err := splitArgument(arg)
 		if err != nil {
@@ -68,7 +70,7 @@ func findFiles(args []string) ([]input, error) {
 		info, err := os.Stat(in.path)
 		switch {
 		case err != nil:
-			return nil, err
+			faults = append(faults, err)
 		case !info.IsDir():
 			files = append(files, in)
 		case in.pool != (dex.Address{}):
@@ -81,7 +83,7 @@ func findFiles(args []string) ([]input, error) {
 			files = append(files, found...)
 		}
 	}
-	return files, nil
+	return files, fileHint(errors.Join(faults...))
 }
 
 // splitArgument reads [0xPOOL=]FILE. A file whose name has a = in it can be given as ./0x...=...
@@ -123,7 +125,7 @@ func rawFiles(folder string) ([]input, error) {
 func loadPools(given string, files []input) (*dex.Pools, error) {
 	if given != "" {
 		pools, err := dex.LoadPools(given)
-		return pools, cli.WithHint(err, "--pools names a file like {\"tokens\": [...], \"pools\": [{\"chain_id\", \"pool\", \"protocol\", \"fee_pips\", \"token0\", \"token1\"}]}")
+		return pools, cli.WithHint(err, "%s", dex.PoolsHint)
 	}
 	var paths []string
 	for _, f := range files {
@@ -144,14 +146,15 @@ func loadPools(given string, files []input) (*dex.Pools, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, cli.WithHint(err, "%s", dex.PoolsHint)
 		}
 		all.AddUnknown(pools)
 	}
 	return all, nil
 }
 
-// openFiles opens each file and takes those out that a folder holds beside events.
+// openFiles opens each file and takes those out that a folder holds beside events. What is wrong with a file that was named
+// is an error; what is wrong with one that a folder holds is told, and kept for the end.
 func (in *inputs) openFiles(stderr io.Writer) error {
 	var faults []error
 	kept := in.files[:0]
@@ -164,6 +167,9 @@ func (in *inputs) openFiles(stderr io.Writer) error {
 		case f.inFolder && errors.Is(err, dex.ErrNotEvents):
 			fmt.Fprintf(stderr, "polygon-adapter: passed over: %v\n", err)
 			in.skipped++
+		case f.inFolder:
+			fmt.Fprintf(stderr, "polygon-adapter: warning: left out: %v\n", err)
+			in.failed = append(in.failed, err)
 		default:
 			faults = append(faults, err)
 		}
@@ -171,12 +177,23 @@ func (in *inputs) openFiles(stderr io.Writer) error {
 	in.files = kept
 	err := fileHint(errors.Join(faults...))
 	if err == nil && len(kept) == 0 {
-		err = errors.New("no file with DEX events is left")
+		if err = in.leftOut(); err == nil {
+			err = cli.WithHint(errors.New("no file with DEX events is left"), "name the files themselves")
+		}
 	}
 	if err != nil {
 		in.close()
 	}
 	return err
+}
+
+// leftOut is what is wrong with the files of folders that could not be played.
+func (in *inputs) leftOut() error {
+	if len(in.failed) == 0 {
+		return nil
+	}
+	return cli.WithHint(fmt.Errorf("files of folders left out: %d\n%w", len(in.failed), errors.Join(in.failed...)),
+		"%s", cli.Hint(fileHint(in.failed[0])))
 }
 
 // close closes what was opened and not played.
@@ -192,6 +209,12 @@ func fileHint(err error) error {
 		return cli.WithHint(err, "give the pool as 0xPOOL=FILE, or name a pools file that has it with --pools")
 	case errors.Is(err, dex.ErrNotEvents):
 		return cli.WithHint(err, "what can be read are *.raw.csv[.gz] and *.events.csv[.gz] of DEX pools")
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.WithHint(err, "name files or folders of events, or play a made-up market: polygon-adapter --synthetic 1")
+	case errors.Is(err, fs.ErrPermission):
+		return cli.WithHint(err, "this user must be allowed to read it")
+	case err != nil && cli.Hint(err) == "":
+		return cli.WithHint(err, "the file is damaged: record or copy it again")
 	}
 	return err
 }

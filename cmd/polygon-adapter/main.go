@@ -46,7 +46,9 @@ position on its chain, and the pool's tokens and fee before its first one. It en
 
 Files are raw node logs (*.raw.csv), decoded events (*.events.csv) or events taken from traces, packed with gzip or not. A
 folder stands for its *.raw.csv and *.raw.csv.gz. All files are merged by chain, block and log index; an event that several
-files have is published once. A row that cannot be read is reported with file and line and counted, the rest goes on.
+files have, or one has twice, is published once. A row that cannot be read is reported with file and line and counted, the
+rest goes on; so it does without a file of a folder that cannot be played, but the exit code is 1 then. Ctrl-C is a good end,
+with a summary of what was published.
 
 Raw logs do not name their pool. It is given before the =, or else the hex digits in the file's name, all of an address or
 its beginning, are looked up in the pools file: --pools, or else pools.json beside the files and $MYC_DATA/dex/pools.json.`,
@@ -60,6 +62,7 @@ its beginning, are looked up in the pools file: --pools, or else pools.json besi
 	flags.Uint64Var(&o.seed, "synthetic", 0, "play the made-up market of this `SEED` instead of files")
 	flags.Uint64Var(&o.events, "events", 0, fmt.Sprintf("end after `N` events (default: all; of a made-up market %d, or with --loop no end)", syntheticEvents))
 	flags.StringVar(&speed, "speed", "max", "`1x` as fast as it was by the blocks' times, 10x, 0.5x, or max")
+	cli.CompleteFlag(cmd, "speed", "1x", "10x", "max")
 	flags.Uint64Var(&o.rate, "rate", 0, "publish at most `N` events per second, evenly (default: no bound)")
 	flags.BoolVar(&o.loop, "loop", false, "begin again at the end")
 	flags.StringVar(&o.pools, "pools", "", "`FILE` of pools and tokens")
@@ -84,9 +87,11 @@ func run(ctx context.Context, o options, socket string, stdout, stderr io.Writer
 		return err
 	}
 	defer in.close()
+	over := cli.Waiting(cli.Patience, func() { note(stderr, cli.WaitsForBroker, socket) })
 	conn, err := bus.Dial(ctx, bus.Options{Name: "polygon-adapter", Socket: socket})
+	over()
 	if err != nil {
-		return cli.SocketHint(err, socket)
+		return cli.Stream(ctx, cli.SocketHint(err, socket))
 	}
 	defer conn.Close()
 	return publish(ctx, conn, in, o, stdout, stderr)
@@ -101,20 +106,17 @@ func publish(ctx context.Context, conn *bus.Conn, in *inputs, o options, stdout,
 	defer pub.Close()
 	p := player{
 		in: in, speed: o.speed, rate: o.rate, loop: o.loop, limit: o.events, clock: wallClock{}, stderr: stderr,
-		publish: func(message []byte) error { return pub.PublishWait(ctx, message) },
+		publish: cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.topic) }),
 	}
 	sum, err := p.play(ctx)
-	if printErr := sum.print(stdout, o.json); printErr != nil && err == nil {
-		return printErr
-	}
-	if o.endless() {
-		return cli.Stream(ctx, err)
-	}
-	return err
+	sum.Interrupted = err != nil && cli.Stream(ctx, err) == nil
+	return errors.Join(cli.Stream(ctx, topicHint(err, o.topic)), sum.print(stdout, o.json), in.leftOut())
 }
 
-// endless is true where only a signal ends the program, which is then its good end.
-func (o options) endless() bool { return o.loop && o.events == 0 }
+// note tells what is neither a result nor an error.
+func note(stderr io.Writer, format string, args ...any) {
+	fmt.Fprintf(stderr, "polygon-adapter: note: "+format+"\n", args...)
+}
 
 func topicHint(err error, topic string) error {
 	switch {
@@ -122,6 +124,10 @@ func topicHint(err error, topic string) error {
 		return cli.WithHint(err, "`myc-ctl topic list` shows the topics; `myc-ctl topic create %s --kind mpmc --routing fanout --size 16MiB` makes this one", topic)
 	case errors.Is(err, bus.ErrInUse):
 		return cli.WithHint(err, "a topic of this kind has one publisher at a time; `myc-ctl topic inspect %s` names it", topic)
+	case errors.Is(err, bus.ErrClosed):
+		return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
+	case errors.Is(err, bus.ErrPermission):
+		return cli.WithHint(err, "the topic's publish list says who may: see the broker's config")
 	}
 	return err
 }

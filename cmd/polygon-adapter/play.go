@@ -41,7 +41,7 @@ func (p *player) play(ctx context.Context) (summary, error) {
 		p.sum.UnknownPools++
 		fmt.Fprintf(p.stderr, "polygon-adapter: warning: pool %s (chain %d) is in no pools file: its tokens and fee, and the direction of its swaps, go unsaid\n", pool, chain)
 	}
-	p.sum.SkippedFiles = p.in.skipped
+	p.sum.SkippedFiles, p.sum.FailedFiles = p.in.skipped, len(p.in.failed)
 	p.even = pacer{clock: p.clock}
 	var err error
 	for {
@@ -165,7 +165,8 @@ func parseSpeed(s string) (float64, error) {
 	number, isTimes := strings.CutSuffix(s, "x")
 	f, err := strconv.ParseFloat(number, 64)
 	if !isTimes || err != nil || !(f > 0) || math.IsInf(f, 0) {
-		return 0, cli.UsageError("--speed %q is neither max nor like 1x, 10x, 0.5x", s)
+		return 0, cli.WithHint(cli.UsageError("--speed %q is neither max nor like 1x, 10x, 0.5x", s),
+			"1x is as fast as it was, 10x ten times as fast, max, the default, as fast as can be")
 	}
 	return f, nil
 }

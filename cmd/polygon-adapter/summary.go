@@ -17,10 +17,12 @@ type summary struct {
 	Duplicates   uint64  `json:"duplicates"`
 	OutOfOrder   uint64  `json:"out_of_order"`
 	PoolStates   uint64  `json:"pool_states"`
-	Messages     uint64  `json:"messages"` // published and pool_states
-	SkippedFiles int     `json:"skipped_files"`
+	Messages     uint64  `json:"messages"`      // published and pool_states
+	SkippedFiles int     `json:"skipped_files"` // of folders: they hold no events
+	FailedFiles  int     `json:"failed_files"`  // of folders: they could not be played
 	UnknownPools int     `json:"unknown_pools"`
 	Rounds       uint64  `json:"rounds"`
+	Interrupted  bool    `json:"interrupted"`      // it ended before all was published
 	Cycles       *uint64 `json:"cycles,omitempty"` // known of a made-up market
 	Seconds      float64 `json:"seconds"`
 	MessagesPerS float64 `json:"messages_per_s"`
@@ -55,13 +57,17 @@ func (s *summary) print(w io.Writer, asJSON bool) error {
 	}{
 		{s.Malformed, "rows malformed"},
 		{s.Other, "logs of other kinds (Collect, Flash, ...)"},
-		{s.Duplicates, "events that several files have"},
+		{s.Duplicates, "events that came before"},
 		{s.OutOfOrder, "events out of order"},
 		{uint64(s.SkippedFiles), "files of other kinds passed over"},
+		{uint64(s.FailedFiles), "files left out"},
 	} {
 		if line.n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "  %s %s\n", cli.Number(int64(line.n)), line.what)
 		}
+	}
+	if s.Interrupted && err == nil {
+		_, err = fmt.Fprintln(w, "  interrupted: what would have come then was not published")
 	}
 	if s.Cycles != nil && err == nil {
 		_, err = fmt.Fprintf(w, "  %s cycles pay in this market\n", cli.Number(int64(*s.Cycles)))

@@ -38,17 +38,26 @@ type place struct {
 }
 
 const (
-	many   = "many"   // mpmc: several producers at once
-	single = "single" // spsc: one producer and its successors
+	many   = "many"   // mpmc: several producers at once, several gates
+	single = "single" // spsc: one producer and its successors, one gate
+	fan    = "fan"    // spmc
+	funnel = "funnel" // mpsc
 )
 
 // topics are small, so that producers come round often and wait for readers often.
 func topics() []topic.Config {
-	all := []string{"*"}
-	return []topic.Config{
-		{Name: many, Kind: topic.MPMC, Size: 256 * topic.KiB, Producers: 8, Consumers: 16, Groups: 1, Publish: all, Subscribe: all, Blockers: all},
-		{Name: single, Kind: topic.SPSC, Size: 64 * topic.KiB, Consumers: 16, Groups: 1, Publish: all, Subscribe: all, Blockers: all},
+	list := []topic.Config{
+		{Name: many, Kind: topic.MPMC, Size: 256 * topic.KiB, Producers: 8},
+		{Name: single, Kind: topic.SPSC, Size: 64 * topic.KiB},
+		{Name: fan, Kind: topic.SPMC, Size: 64 * topic.KiB},
+		{Name: funnel, Kind: topic.MPSC, Size: 64 * topic.KiB, Producers: 8},
 	}
+	all := []string{"*"}
+	for i := range list {
+		list[i].Consumers, list[i].Groups = 16, 1
+		list[i].Publish, list[i].Subscribe, list[i].Blockers = all, all, all
+	}
+	return list
 }
 
 // cast lists the places. A witness that is stopped holds everybody up, and so does a producer that is stopped in a claim;
@@ -58,6 +67,8 @@ func cast() []place {
 		{"witness", reader, many, true, 2},
 		{"copying-witness", copier, many, true, 1},
 		{"single-witness", reader, single, true, 2},
+		{"fan-witness", reader, fan, true, 2},
+		{"funnel-witness", reader, funnel, true, 2},
 		{"broker", brokerRole, "", false, 5},
 		{"repairer-a", repairer, "", false, 3},
 		{"repairer-b", repairer, "", false, 3},
@@ -65,10 +76,16 @@ func cast() []place {
 		{"copier", copier, many, false, 4},
 		{"lossy", lossy, many, false, 4},
 		{"single-lossy", lossy, single, false, 4},
+		{"fan-reader", reader, fan, false, 6},
+		{"fan-copier", copier, fan, false, 4},
+		{"funnel-lossy", lossy, funnel, false, 4},
 		{"producer-a", producer, many, false, 6},
 		{"producer-b", producer, many, false, 6},
 		{"producer-c", producer, many, false, 6},
 		{"single-producer", producer, single, false, 8},
+		{"fan-producer", producer, fan, false, 8},
+		{"funnel-producer-a", producer, funnel, false, 6},
+		{"funnel-producer-b", producer, funnel, false, 6},
 	}
 }
 

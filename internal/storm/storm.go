@@ -278,7 +278,7 @@ func (c *conductor) check() error {
 			return fmt.Errorf("verify topic %s: %w", name, err)
 		}
 		// The word that tells of a single producer's claim is for tools, and stays until the next one comes: nobody waits for it.
-		if report.OpenClaims != 0 && r.Kind() != shmring.SPSC {
+		if report.OpenClaims != 0 && r.Kind() != shmring.SPSC && r.Kind() != shmring.SPMC {
 			return fmt.Errorf("topic %s has %d open claims, and no producer\n%s", name, report.OpenClaims, c.state())
 		}
 		info, err := r.Inspect()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/internal/script"
 )
 
@@ -33,6 +34,11 @@ func program() *cobra.Command {
 		Example: "  myc-try show signals -o json",
 		Args:    cobra.ExactArgs(1),
 	}
+	show.Flags().Uint64("count", 0, "how `MANY`")
+	show.Flags().Duration("wait", 0, "how `LONG`")
+	show.MarkFlagsMutuallyExclusive("count", "wait")
+	var size topic.Size
+	show.Flags().TextVar(&size, "size", size, "how large in `BYTES`")
 	output := OutputFlag(show)
 	show.RunE = func(c *cobra.Command, args []string) error {
 		if output.String() == "json" {
@@ -55,7 +61,15 @@ func program() *cobra.Command {
 		RunE:  func(*cobra.Command, []string) error { return UsageError("--from %q is not a position", "x") },
 	}
 	group := &cobra.Command{Use: "topic", Short: "Topics"}
-	group.AddCommand(&cobra.Command{Use: "list", Short: "List topics", RunE: func(*cobra.Command, []string) error { return nil }})
+	group.AddCommand(&cobra.Command{Use: "list [REGEX]", Short: "List topics", Args: cobra.MaximumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		listed, err := Filter(args)
+		for _, name := range []string{"execution", "signals"} {
+			if err == nil && listed(name) {
+				fmt.Fprintln(c.OutOrStdout(), name)
+			}
+		}
+		return err
+	}})
 
 	// Both wait for a signal and differ in what the end means.
 	waits := func(use string, end func(context.Context, error) error) *cobra.Command {
@@ -67,7 +81,13 @@ func program() *cobra.Command {
 	}
 	root.AddCommand(show, fail, wrong, group,
 		waits("stream", Stream),
-		waits("work", func(_ context.Context, err error) error { return err }))
+		waits("work", func(_ context.Context, err error) error { return err }),
+		&cobra.Command{Use: "deaf", Short: "Go on whatever is said", RunE: func(c *cobra.Command, _ []string) error {
+			fmt.Fprintln(c.OutOrStdout(), "ready")
+			for {
+				time.Sleep(time.Hour)
+			}
+		}})
 	return root
 }
 
@@ -147,6 +167,13 @@ func TestSocketHint(t *testing.T) {
 			t.Errorf("%v: hint %q, want %q in it", c.err, hint, c.want)
 		}
 	}
+}
+
+func TestWaiting(t *testing.T) {
+	told := make(chan bool, 1)
+	defer Waiting(0, func() { told <- true })()
+	<-told // or the test's watchdog ends it
+	Waiting(time.Hour, func() { t.Error("told what is over") })()
 }
 
 func TestVersion(t *testing.T) {

@@ -2,22 +2,24 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 var shells = []string{"bash", "zsh", "fish"}
 
-// completion is the command that prints a shell's completion script.
-func completion() *cobra.Command {
+// completion is the command that prints a shell's completion script for a program.
+func completion(program string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
 		Short: "Print the completion script for a shell",
-		Long: `Print the completion script for a shell to stdout.
-
-bash   source <(PROGRAM completion bash), or keep it in /etc/bash_completion.d
-zsh    PROGRAM completion zsh > "${fpath[1]}/_PROGRAM"
-fish   PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish`,
+		Long: `Print the completion script for a shell to stdout. Sourced, it holds for that shell; kept where the shell looks for such
+scripts, for all that are started from then on.`,
+		Example: strings.ReplaceAll(`  source <(PROGRAM completion bash)
+  PROGRAM completion bash > /etc/bash_completion.d/PROGRAM
+  PROGRAM completion zsh > "${fpath[1]}/_PROGRAM"
+  PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish`, "PROGRAM", program),
 		ValidArgs:             shells,
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),

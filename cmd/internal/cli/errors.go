@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+	"time"
 )
 
 // Exit codes of every program.
@@ -60,6 +61,24 @@ func Stream(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
+}
+
+// DeletedHint says what to do about a topic that ends while it is in use.
+const DeletedHint = "somebody deleted the topic or its files: `myc-ctl topic list` shows when there is one of this name again"
+
+// Patience is how long a program waits for others before it says what for, or does without them.
+const Patience = 3 * time.Second
+
+// What programs say that they wait for; the first takes the socket, the second the topic.
+const (
+	WaitsForBroker = "waiting for the broker at %s, which does not answer"
+	WaitsForRoom   = "waiting: a subscriber, or another publisher's open claim, leaves no room; `myc-ctl topic inspect %s` names it"
+)
+
+// Waiting calls tell, once, from another goroutine, unless the function that it returns is called within a time.
+func Waiting(after time.Duration, tell func()) (over func()) {
+	t := time.AfterFunc(after, tell)
+	return func() { t.Stop() }
 }
 
 // SocketHint adds to the error of a failed connection to the broker's socket what that failure means and what to do.

@@ -59,13 +59,18 @@ var _ pflag.Value = (*Choice)(nil)
 func ChoiceFlag(cmd *cobra.Command, flags *pflag.FlagSet, name, short, usage string, allowed ...string) *Choice {
 	c := &Choice{value: allowed[0], allowed: allowed}
 	flags.VarP(c, name, short, usage)
+	CompleteFlag(cmd, name, allowed...)
+	return c
+}
+
+// CompleteFlag makes shells offer words as the value of cmd's flag --name, which may take others too.
+func CompleteFlag(cmd *cobra.Command, name string, words ...string) {
 	err := cmd.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return allowed, cobra.ShellCompDirectiveNoFileComp
+		return words, cobra.ShellCompDirectiveNoFileComp
 	})
 	if err != nil {
-		panic(fmt.Sprintf("cli: flag --%s of %s: %v", name, cmd.Name(), err)) // twice the same flag: our own mistake
+		panic(fmt.Sprintf("cli: flag --%s of %s: %v", name, cmd.Name(), err)) // no such flag, or twice: our own mistake
 	}
-	return c
 }
 
 // String returns the word.
@@ -77,7 +82,7 @@ func (c *Choice) Type() string { return strings.Join(c.allowed, "|") }
 // Set takes word if it is one of those allowed.
 func (c *Choice) Set(word string) error {
 	if !slices.Contains(c.allowed, word) {
-		return fmt.Errorf("want one of %s", strings.Join(c.allowed, ", "))
+		return &notAChoice{c.allowed}
 	}
 	c.value = word
 	return nil

@@ -6,20 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 // Main runs cmd with the process's arguments and exits with its code. It is all that a program's main does.
 func Main(cmd *cobra.Command) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default handling is back, so that a second one ends a program that does not listen.
-	context.AfterFunc(ctx, stop)
-	os.Exit(Run(ctx, cmd, os.Args[1:]))
+	os.Exit(Run(interruptible(), cmd, os.Args[1:]))
 }
 
 // Run prepares cmd in the way that the package's documentation describes, executes it with args under ctx, prints its
@@ -35,6 +30,7 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string) int {
 	if err == nil {
 		return ExitOK
 	}
+	err = plainFlagGroup(err)
 	code := exitCode(err)
 	if code == ExitUsage && Hint(err) == "" {
 		err = WithHint(err, "`%s --help` shows how it is called", at.CommandPath())
@@ -81,12 +77,14 @@ func prepare(root *cobra.Command) {
 	root.Version = Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
 	if root.HasSubCommands() {
-		root.AddCommand(completion())
+		root.AddCommand(completion(root.Name()))
 	}
 	walk(root, func(c *cobra.Command) {
 		c.DisableAutoGenTag = true
 		c.Flags().SortFlags = false
+		c.Args = plainArgs(c.Args)
 		c.PersistentPreRunE = marked(c.PersistentPreRunE)
 		c.PreRunE = marked(c.PreRunE)
 		c.RunE = marked(c.RunE)

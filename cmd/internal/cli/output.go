@@ -2,9 +2,11 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,6 +24,17 @@ func PrintJSONLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// Note tells on cmd's stderr what is neither a result nor an error.
+func Note(cmd *cobra.Command, format string, args ...any) { remark(cmd, "note:", format, args) }
+
+// Warn tells on cmd's stderr what is no error of this program, and yet wants a look.
+func Warn(cmd *cobra.Command, format string, args ...any) { remark(cmd, "warning:", format, args) }
+
+func remark(cmd *cobra.Command, what, format string, args []any) {
+	w := cmd.ErrOrStderr()
+	fmt.Fprintf(w, "%s: %s %s\n", cmd.Root().Name(), Styled(w).Yellow(what), fmt.Sprintf(format, args...))
 }
 
 // Style writes words in colour where that is wanted; elsewhere it returns them as they are.

@@ -41,6 +41,7 @@ type Finder struct {
 
 	last       map[uint32]*Position // of each chain
 	chain      *Position            // of the chain that was seen last
+	strangers  map[On]struct{}      // pools with events of which nothing is known
 	outOfOrder uint64
 	cycle      Cycle // what found is lent
 }
@@ -59,6 +60,7 @@ type tracked struct {
 	sqrt           float64 // sqrt(token1/token0) in smallest units; 0 unknown
 	liquidity      float64
 	as             Position // of the event that stated it
+	seen           bool     // there was an event
 }
 
 // NewFinder starts with the pools known, of which none has a state yet; events of others are ignored until AddPool.
@@ -69,7 +71,7 @@ func NewFinder(known *Pools) *Finder {
 	}
 	f := &Finder{
 		pools: map[On]*tracked{}, pairs: map[pair][]*tracked{}, dollar: map[On][]*tracked{},
-		tokens: known, last: map[uint32]*Position{},
+		tokens: known, last: map[uint32]*Position{}, strangers: map[On]struct{}{},
 	}
 	for _, p := range known.pools {
 		f.AddPool(p, known.Token(p.ChainID, p.Token0), known.Token(p.ChainID, p.Token1))
@@ -84,6 +86,7 @@ func (f *Finder) AddPool(p Pool, token0, token1 Token) {
 	if known, ok := f.tokens.pools[on]; ok {
 		p = known
 	}
+	_, seen := f.strangers[on]
 	token0, token1 = f.complete(p.ChainID, p.Token0, token0), f.complete(p.ChainID, p.Token1, token1)
 	if t, ok := f.pools[on]; ok {
 		if t.Pool == p && t.token0 == token0 && t.token1 == token1 {
@@ -91,12 +94,15 @@ func (f *Finder) AddPool(p Pool, token0, token1 Token) {
 			return
 		}
 		f.remove(t)
+		seen = t.seen
 	}
 	t := &tracked{
+		seen: seen,
 		Pool: p, key: pair{p.ChainID, p.Token0, p.Token1}, token0: token0, token1: token1,
 		quote1: quoteIs1(token0, token1), keep: 1 - float64(p.FeePips)/1e6,
 	}
 	f.pools[on] = t
+	delete(f.strangers, on)
 	if p.Token0 == p.Token1 {
 		return // unknown tokens make no pair
 	}
@@ -139,14 +145,28 @@ func (t *tracked) other() On {
 // OutOfOrder counts events that came after one of their chain that they should have preceded.
 func (f *Finder) OutOfOrder() uint64 { return f.outOfOrder }
 
+// Uncompared counts the pools that had events and are compared with none, for their tokens or their fee are unknown.
+func (f *Finder) Uncompared() uint64 {
+	n := uint64(len(f.strangers))
+	for _, t := range f.pools {
+		if t.seen && (t.Token0 == t.Token1 || t.FeePips == 0) {
+			n++
+		}
+	}
+	return n
+}
+
 // Observe takes the next event and calls found for each cycle that its state makes pay; the Cycle is lent for the call.
 func (f *Finder) Observe(e *Event, found func(*Cycle)) {
 	f.order(e)
-	t, ok := f.pools[On{e.ChainID, e.Pool}]
-	if !ok || !t.update(e) {
+	on := On{e.ChainID, e.Pool}
+	t, ok := f.pools[on]
+	if !ok {
+		f.strangers[on] = struct{}{}
 		return
 	}
-	if !t.known() {
+	t.seen = true
+	if !t.update(e) || !t.known() {
 		return
 	}
 	for _, u := range f.pairs[t.key] {

@@ -187,6 +187,36 @@ func TestMintsAndBurnsAndUnknownPoolsChangeNothing(t *testing.T) {
 	}
 }
 
+func TestPoolsThatCannotBeComparedAreCounted(t *testing.T) {
+	p := &pairOf{f: NewFinder(nil)}
+	p.add(1, 0, usd, eth) // no event yet
+	for _, c := range []struct {
+		what string
+		pool Pool
+		want uint64
+	}{
+		{"a pool with all", p.add(2, 500, usd, eth), 0},
+		{"a pool without a fee", p.add(3, 0, usd, eth), 1},
+		{"the same again", p.add(3, 0, usd, eth), 1},
+		{"a pool without tokens", p.add(4, 500, Token{}, Token{}), 2},
+		{"a pool that was never announced", Pool{Address: Address{5}}, 3},
+	} {
+		p.swap(c.pool, 5e8, 1e18)
+		if got := p.f.Uncompared(); got != c.want {
+			t.Errorf("after %s: %d, want %d", c.what, got, c.want)
+		}
+	}
+	p.add(5, 500, usd, eth)
+	p.add(3, 500, usd, eth)
+	if got := p.f.Uncompared(); got != 1 {
+		t.Errorf("when two are known: %d, want 1", got)
+	}
+	p.add(4, 0, usd, eth) // its event was before
+	if got := p.f.Uncompared(); got != 1 {
+		t.Errorf("when one has tokens, but no fee: %d, want 1", got)
+	}
+}
+
 func TestAPoolThatIsAnnouncedAgainBeginsAnew(t *testing.T) {
 	p := &pairOf{f: NewFinder(nil)}
 	a, b := p.add(1, 500, usd, eth), p.add(2, 500, usd, eth)

@@ -7,16 +7,17 @@ import (
 )
 
 // Merge plays sources as one, ordered by chain, block and log index; where those are equal, by the order of the
-// sources. It holds one event a source, whatever their length. Sources must be ordered themselves: a row that is not is
-// passed on where it stands, and counted. It is for one goroutine.
+// sources. It holds one event a source, whatever their length, and remembers which the last ones were (about 10 MiB). Sources
+// must be ordered themselves: a row that is not is passed on where it stands, and counted. It is for one goroutine.
 type Merge struct {
 	sources []Source
 	report  func(*RowError)
 
 	heads   heads
 	started bool
-	last    Event
-	some    bool
+	last    Position // of the event that Next returned last
+	newest  Position // of all that it returned
+	seen    recent
 	from    Source // of last
 	line    int
 	broken  []error
@@ -58,7 +59,8 @@ func NewMerge(sources []Source, report func(*RowError)) *Merge {
 }
 
 // Next overwrites *e with the next event, or returns io.EOF, and nothing else, when all sources have ended.
-// An event that two sources have (a pool's raw and decoded file) comes once.
+// An event that comes again comes once: two sources have it (a pool's raw and decoded file), or one has its row twice, at
+// most rememberAtLeast events apart.
 func (m *Merge) Next(e *Event) error {
 	if !m.started {
 		m.started = true
@@ -78,19 +80,52 @@ func (m *Merge) Next(e *Event) error {
 		} else {
 			heap.Pop(&m.heads)
 		}
-		if m.some {
-			switch c := e.Compare(m.last.Position); {
-			case c == 0 && e.Pool == m.last.Pool && e.Kind == m.last.Kind:
-				m.duplicates++
-				continue
-			case c < 0:
-				m.outOfOrder++
-			}
+		id := identity{e.ChainID, e.LogIndex, e.Block, e.Pool, e.Kind}
+		if e.Compare(m.newest) <= 0 && m.seen.has(id) { // what is newer than all cannot have been there
+			m.duplicates++
+			continue
 		}
-		m.last, m.some = *e, true
+		m.seen.add(id)
+		if e.Compare(m.last) < 0 {
+			m.outOfOrder++
+		}
+		if m.last = e.Position; m.last.Compare(m.newest) > 0 {
+			m.newest = m.last
+		}
 		return nil
 	}
 	return io.EOF
+}
+
+// identity is what two rows of one event have in common, whatever the form of their files.
+type identity struct {
+	chain, log uint32
+	block      uint64
+	pool       Address
+	kind       Kind
+}
+
+// rememberAtLeast is how many events are remembered: several hours of a busy pool.
+const rememberAtLeast = 1 << 16
+
+// recent is a set of the last events, between one and two times rememberAtLeast of them.
+type recent struct{ young, old map[identity]struct{} }
+
+func (r *recent) has(id identity) bool {
+	_, young := r.young[id]
+	_, old := r.old[id]
+	return young || old
+}
+
+func (r *recent) add(id identity) {
+	if r.young == nil {
+		r.young, r.old = map[identity]struct{}{}, map[identity]struct{}{}
+	}
+	if len(r.young) >= rememberAtLeast {
+		r.young, r.old = r.old, r.young
+		clear(r.young)
+	}
+	r.young[id] = struct{}{}
 }
 
 // fill reads the head's next event; false at the end of its source.
@@ -130,7 +165,7 @@ func (m *Merge) Counts() Counts {
 	return sum
 }
 
-// Duplicates is how many events were left out because the one before said the same.
+// Duplicates is how many events were left out because they had come before.
 func (m *Merge) Duplicates() uint64 { return m.duplicates }
 
 // OutOfOrder is how many events came after one that they should have preceded.

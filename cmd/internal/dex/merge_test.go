@@ -101,6 +101,49 @@ func TestMergeKeepsOneOfAnEventThatSeveralFilesHave(t *testing.T) {
 	}
 }
 
+func TestMergeKeepsOneOfARowThatAFileHasTwice(t *testing.T) {
+	events := market(t, 2, 500)
+	doubled := slices.Concat(events[:10], events[3:4], events[10:], events[250:251], events, events[:1])
+	m := NewMerge([]Source{&list{events: doubled}}, nil)
+	compare(t, mergeAll(t, m), events)
+	if want := uint64(len(doubled) - len(events)); m.Duplicates() != want || m.OutOfOrder() != 0 {
+		t.Errorf("%d duplicates, want %d; %d out of order, want 0", m.Duplicates(), want, m.OutOfOrder())
+	}
+}
+
+// blocks is a Source of an event in each of the blocks from 1 to n, and then of those from again to n once more.
+type blocks struct {
+	list
+	n, again, next uint64
+}
+
+func (b *blocks) Next(e *Event) error {
+	if b.next++; b.next > b.n {
+		if b.again == 0 {
+			return io.EOF
+		}
+		b.next, b.again = b.again, 0
+	}
+	*e = at(1, b.next, 0, 1)
+	return nil
+}
+
+func TestMergeForgetsWhatIsLongAgo(t *testing.T) {
+	const n = 5 * rememberAtLeast
+	m := NewMerge([]Source{&blocks{n: n, again: n - rememberAtLeast + 1}}, nil)
+	var e Event
+	events := 0
+	for m.Next(&e) == nil {
+		events++
+	}
+	if events != n || m.Duplicates() != rememberAtLeast {
+		t.Errorf("%d events and %d duplicates, want %d and %d", events, m.Duplicates(), n, rememberAtLeast)
+	}
+	if n := len(m.seen.young) + len(m.seen.old); n < rememberAtLeast || n > 2*rememberAtLeast {
+		t.Errorf("%d events are remembered, want %d to %d", n, rememberAtLeast, 2*rememberAtLeast)
+	}
+}
+
 func TestMergePassesOnWhatIsOutOfOrder(t *testing.T) {
 	m := NewMerge([]Source{&list{events: []Event{at(1, 5, 0, 1), at(1, 3, 0, 1), at(1, 6, 0, 1)}}}, nil)
 	if got := mergeAll(t, m); len(got) != 3 || m.OutOfOrder() != 1 {

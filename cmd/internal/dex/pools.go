@@ -1,6 +1,8 @@
 package dex
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +132,10 @@ func (p *Pools) addIfUnknown(pool Pool) {
 // maxPoolsFile bounds what is read of a pools file; 16 MiB hold about 50,000 pools.
 const maxPoolsFile = 16 << 20
 
+// PoolsHint says what a pools file is like, for the programs that are given one.
+const PoolsHint = `--pools names a file like {"tokens": [{"chain_id", "address", "symbol", "decimals"}], ` +
+	`"pools": [{"chain_id", "pool", "protocol", "fee_pips", "token0", "token1"}]}`
+
 // LoadPools reads a pools file: {"tokens": [{chain_id, address, symbol, decimals}], "pools": [{chain_id, pool, protocol,
 // fee_pips, token0, token1}]}; other keys are ignored. It reports every fault of the file at once.
 func LoadPools(path string) (*Pools, error) {
@@ -181,7 +187,7 @@ type poolsFile struct {
 func parsePools(b []byte) (*Pools, error) {
 	var in poolsFile
 	if err := json.Unmarshal(b, &in); err != nil {
-		return nil, err
+		return nil, jsonFault(b, err)
 	}
 	p := NewPools()
 	var faults []error
@@ -211,6 +217,22 @@ func parsePools(b []byte) (*Pools, error) {
 		p.Add(pool)
 	}
 	return p, errors.Join(faults...)
+}
+
+// jsonFault says on which line of b what stands that cannot be read.
+func jsonFault(b []byte, err error) error {
+	line := func(offset int64) int { return 1 + bytes.Count(b[:min(max(offset, 0), int64(len(b)))], []byte("\n")) }
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("line %d: %s: a JSON %s does not fit there", line(wrong.Offset), cmp.Or(wrong.Field, "the file"), wrong.Value)
+	}
+	if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
+		if int(broken.Offset) >= len(b) {
+			return fmt.Errorf("line %d: no JSON, or it is cut", line(broken.Offset))
+		}
+		from, _, _ := strings.Cut(string(b[max(broken.Offset-1, 0):]), "\n")
+		return fmt.Errorf("line %d: no JSON from %q on", line(broken.Offset), clip(from))
+	}
+	return err // an address, which says itself what is wrong with it
 }
 
 // units turns an amount in smallest units into tokens. Unknown decimals count as 0.

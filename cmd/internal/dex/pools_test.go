@@ -55,9 +55,16 @@ func TestLoadPoolsReportsEveryFault(t *testing.T) {
 			t.Errorf("no word of %q in:\n%v", want, err)
 		}
 	}
-	for _, text := range []string{"", "[]", `{"pools": [{"pool": "0x12"}]}`, `{"tokens": [{"decimals": 256}]}`} {
-		if _, err := parsePools([]byte(text)); err == nil {
-			t.Errorf("%q was taken", text)
+	for text, want := range map[string]string{
+		"":                                     "line 1: no JSON, or it is cut",
+		"{\n\"pools\": [\n":                    "line 3: no JSON, or it is cut",
+		"{\n\"pools\": x}":                     `line 2: no JSON from "x}" on`,
+		"[]":                                   "line 1: the file: a JSON array does not fit there",
+		`{"pools": [{"pool": "0x12"}]}`:        `address "0x12" is not 0x and 40 hex digits`,
+		"{\"tokens\":\n[{\"decimals\": 256}]}": "line 2: tokens.decimals: a JSON number 256 does not fit there",
+	} {
+		if _, err := parsePools([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 package shm
 
 import (
-	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -81,17 +81,96 @@ func (w *Word) Add(d uint64) uint64 {
 	}
 }
 
-// Word32 is a 32-bit word for the futex; the futex is not stepped through, nor is the word.
-type Word32 struct{ v uint32 }
+// Word32 is a 32-bit word for the futex. Here it is the whole 8 bytes that a 32-bit word has to itself; the upper ones are zero.
+// Its accesses are steps under a [Sleeper]; where nobody sleeps they would only multiply the schedules.
+type Word32 struct{ v uint64 }
 
-// Load reads the word.
-func (w *Word32) Load() uint32 { return atomic.LoadUint32(&w.v) }
+func (w *Word32) stepped() bool {
+	_, ok := Steps.(Sleeper)
+	return ok
+}
 
-// Store writes the word.
-func (w *Word32) Store(x uint32) { atomic.StoreUint32(&w.v, x) }
+// Load is a step.
+func (w *Word32) Load() uint32 {
+	if w.stepped() {
+		return uint32(Steps.Load(&w.v))
+	}
+	return uint32(w.v)
+}
 
-// CompareAndSwap replaces old by x and reports whether it did.
-func (w *Word32) CompareAndSwap(old, x uint32) bool { return atomic.CompareAndSwapUint32(&w.v, old, x) }
+// Store is a step that drains the store buffer.
+func (w *Word32) Store(x uint32) {
+	if w.stepped() {
+		Steps.StoreFull(&w.v, uint64(x))
+		return
+	}
+	w.v = uint64(x)
+}
+
+// CompareAndSwap is a step that drains the store buffer.
+func (w *Word32) CompareAndSwap(old, x uint32) bool {
+	if w.stepped() {
+		return Steps.CompareAndSwap(&w.v, uint64(old), uint64(x))
+	}
+	if uint32(w.v) != old {
+		return false
+	}
+	w.v = uint64(x)
+	return true
+}
+
+// Sleeper is a [Stepper] that also steps through sleeping and waking; with another one nobody sleeps.
+type Sleeper interface {
+	Stepper
+	FutexWait(w *uint64, x uint32)
+	FutexWake(w *uint64)
+	// Barrier drains the store buffers of all processes.
+	Barrier()
+}
+
+// FutexWait is a step: the process sleeps from there on, if the word holds x.
+func FutexWait(w *Word32, x uint32, _ time.Duration) error {
+	if s, ok := Steps.(Sleeper); ok {
+		s.FutexWait(&w.v, x)
+	}
+	return nil
+}
+
+// MaxWaitAny is how many words FutexWaitAny takes.
+const MaxWaitAny = 128
+
+// FutexWaitAny waits on the first word alone.
+func FutexWaitAny(words []*Word32, values []uint32, d time.Duration) error {
+	return FutexWait(words[0], values[0], d)
+}
+
+// FutexWake is a step.
+func FutexWake(w *Word32) {
+	if s, ok := Steps.(Sleeper); ok {
+		s.FutexWake(&w.v)
+	}
+}
+
+// RegisterBarrier is nothing here: every process is reached by Barrier.
+func RegisterBarrier() {}
+
+// BarrierReady is true.
+func BarrierReady() bool { return true }
+
+// Barrier is a step.
+func Barrier() error {
+	if s, ok := Steps.(Sleeper); ok {
+		s.Barrier()
+	}
+	return nil
+}
+
+// FenceFull is a step that drains the store buffer.
+func FenceFull() {
+	if Steps != nil {
+		Steps.Fence()
+	}
+}
 
 // FenceStores is nothing on x86.
 func FenceStores() {}

@@ -1,0 +1,154 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// Sleep spins, then yields, then sleeps in the kernel until there is something: an idle handle costs next to nothing, and is back
+// some 50 us after a message came (a futex's wake-up). The price is on the other side: who publishes to a topic on which somebody
+// sleeps pays a system call, a few microseconds, once for all who sleep. The zero value has the defaults of [Backoff]; a negative
+// number of Spins or Yields means none.
+//
+// A sleep ends with a message, the end of the call's context, or the topic's deletion; that the topic's files were removed is
+// noticed within two seconds.
+type Sleep struct {
+	Spins  int // looks with a PAUSE between them; 0 means DefaultSpins
+	Yields int // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
+
+	round int
+	last  time.Duration
+}
+
+// Sleeps that nothing ends are bounded, because a publisher may be killed between its message and the wake that it owes.
+const (
+	shortestSleep = 100 * time.Millisecond
+	longestSleep  = 2 * time.Second
+)
+
+// Idle spins or yields; where there is nothing to sleep on it naps, 50 ms at most.
+func (s *Sleep) Idle() {
+	if !s.tired() {
+		return
+	}
+	s.last = min(max(2*s.last, time.Millisecond), 50*time.Millisecond)
+	nap(s.last)
+}
+
+// Reset begins with spinning again.
+func (s *Sleep) Reset() { s.round, s.last = 0, 0 }
+
+// tired spins or yields, or reports that it is time to sleep.
+func (s *Sleep) tired() bool {
+	spins, yields := orDefault(s.Spins, DefaultSpins), orDefault(s.Yields, DefaultYields)
+	switch {
+	case s.round < spins:
+		shmring.Pause(1)
+	case s.round < spins+yields:
+		runtime.Gosched()
+	default:
+		return true
+	}
+	s.round++
+	return false
+}
+
+// next is how long the next sleep may be.
+func (s *Sleep) next() time.Duration {
+	s.last = min(max(2*s.last, shortestSleep), longestSleep)
+	return s.last
+}
+
+// sleeper is a call that sleeps: its alarm rings when the call's context ends. The zero value is one that never slept.
+type sleeper struct {
+	alarm *shmring.Alarm
+	stop  func() bool
+}
+
+func (s *sleeper) until(ctx context.Context) *shmring.Alarm {
+	if s.alarm == nil {
+		alarm := new(shmring.Alarm)
+		s.alarm, s.stop = alarm, context.AfterFunc(ctx, alarm.Ring)
+	}
+	return s.alarm
+}
+
+func (s *sleeper) end() {
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+// rest does once what the subscription's strategy says.
+func (s *Subscription) rest(ctx context.Context, asleep *sleeper) {
+	strategy, ok := s.idle.(*Sleep)
+	if !ok || s.topic.ended() != nil {
+		s.idle.Idle()
+		return
+	}
+	if strategy.tired() && shmring.Sleep(strategy.next(), asleep.until(ctx), s.ring) != nil {
+		strategy.Idle() // where the system cannot sleep so, or the ring is broken, which the next look will tell
+	}
+}
+
+// rest does once what the publisher's strategy says, while there is no room for a message of n bytes.
+func (p *Publisher) rest(ctx context.Context, n int, asleep *sleeper) {
+	strategy, ok := p.idle.(*Sleep)
+	if !ok || p.topic.ended() != nil {
+		p.idle.Idle()
+		return
+	}
+	if !strategy.tired() {
+		return
+	}
+	if err := p.ring.AwaitSpace(n, strategy.next(), asleep.until(ctx)); err != nil && err != ErrBackPressure {
+		strategy.Idle() // the next try will tell
+	}
+}
+
+// WaitAny returns one of the subscriptions whose next Poll has something to say, as [Subscription.Wait] has it, or whose Wait would
+// end with the error that it returns. Until then it spins, yields and sleeps as [Sleep] does, whatever the strategies of the
+// subscriptions. It ends with ctx's error, and no subscription, when ctx does. It takes 1 to 127 subscriptions, all of the calling
+// goroutine, of any number of topics and connections; of those that have something it prefers none.
+func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) {
+	if len(subs) == 0 || len(subs) > shmring.MaxSleepers {
+		return nil, fmt.Errorf("%w: WaitAny of %d subscriptions, not of 1 to %d", ErrInvalid, len(subs), shmring.MaxSleepers)
+	}
+	var asleep sleeper
+	defer asleep.end()
+	var strategy Sleep
+	var rings []*shmring.Reader
+	first := rand.IntN(len(subs))
+	for {
+		awake := false
+		for i := range subs {
+			s := subs[(first+i)%len(subs)]
+			if there, err := s.look(); there || err != nil {
+				return s, err
+			}
+			awake = awake || s.topic.ended() != nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if awake { // one waits for its topic to be made again, which is nothing to sleep on
+			strategy.Idle()
+			continue
+		}
+		if !strategy.tired() {
+			continue
+		}
+		rings = rings[:0]
+		for _, s := range subs {
+			rings = append(rings, s.ring)
+		}
+		if shmring.Sleep(strategy.next(), asleep.until(ctx), rings...) != nil {
+			strategy.Idle()
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package clitest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/broker"
+	"github.com/mycelium-bus/mycelium/bus/topic"
+)
+
+// Broker returns a program for transcripts: `broker DIR` serves DIR with the given topics at $MYC_SOCKET until SIGINT.
+func Broker(topics ...topic.Config) func() {
+	return func() {
+		config := broker.Defaults()
+		config.Dir, config.Socket, config.Topics = os.Args[1], os.Getenv("MYC_SOCKET"), topics
+		config.Logger = slog.New(slog.DiscardHandler)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		b, err := broker.New(config)
+		if err == nil {
+			err = b.Run(ctx)
+		}
+		ExitWith(err)
+	}
+}
+
+// Attached is a program for transcripts: `attached DIR TOPIC N` succeeds if a topic of the bus in DIR has N consumers,
+// `attached -p DIR TOPIC N` if it has N producers.
+func Attached() {
+	args := os.Args[1:]
+	producers := args[0] == "-p"
+	if producers {
+		args = args[1:]
+	}
+	c, err := bus.OpenDir(args[0], bus.Options{})
+	if err == nil {
+		var info bus.TopicInfo
+		info, err = c.Inspect(context.Background(), args[1])
+		n := len(info.Consumers)
+		if producers {
+			n = len(info.Producers)
+		}
+		if err == nil && strconv.Itoa(n) != args[2] {
+			err = fmt.Errorf("%d are attached", n)
+		}
+	}
+	ExitWith(err)
+}
+
+// Stop is a program for transcripts: `stop DIR` stops the broker that has a bus directory (SIGSTOP), `stop -c DIR` lets it go on.
+func Stop() {
+	what, dir := syscall.SIGSTOP, os.Args[len(os.Args)-1]
+	if os.Args[1] == "-c" {
+		what = syscall.SIGCONT
+	}
+	note, err := os.ReadFile(filepath.Join(dir, ".lock"))
+	ExitWith(err)
+	var pid int
+	_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
+	ExitWith(err)
+	ExitWith(syscall.Kill(pid, what))
+}
+
+// ExitWith ends a program for transcripts with the error, unless there is none.
+func ExitWith(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

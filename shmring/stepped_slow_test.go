@@ -1,0 +1,93 @@
+//go:build stepped
+
+package shmring
+
+// Slow readers: dropped by whoever they hold up, told, and back at the gates.
+
+func init() { scenarios = append(scenarios, slowScenarios...); faults = append(faults, slowFaults...) }
+
+// held fills the ring up to the credit of a reader, and is held up by it once: the producer's clock runs.
+func (w *world) held(pr *Producer, n int) {
+	for id := uint64(1); w.send(pr, id, n); {
+		id++
+	}
+}
+
+var dropAtOnce = Policy{Slow: Drop, Credit: 512} // no patience: at the second claim that fails
+
+var slowScenarios = []*scenario{
+	{name: "a slow reader is dropped, and gates again", options: stepOptions.kind(SPSC), preempts: 3, kills: 1, set: func(w *world) []*proc {
+		a := w.process("A", true, nil)
+		pa := w.producer(a)
+		c := w.process("C", true, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		a.body = func() {
+			w.send(pa, 101, 40)
+			w.send(pa, 102, 8)
+		}
+		c.body = func() { w.poll("C", rd, 2); w.poll("C", rd, 9) }
+		return []*proc{a, c}
+	}},
+	{name: "two producers drop a reader that comes back", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		b := w.process("B", false, nil)
+		pb := w.producer(b)
+		c := w.process("C", false, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		w.send(pb, 201, 40) // its clock runs as well
+		a.body = func() { w.send(pa, 101, 40) }
+		b.body = func() { w.send(pb, 202, 8) }
+		c.body = func() { w.poll("C", rd, 9) }
+		return []*proc{a, b, c}
+	}},
+	{name: "a dropped reader's slot has a next tenant", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		c := w.process("C", false, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		a.body = func() {
+			for i := range uint64(17) { // a lap
+				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
+			}
+		}
+		c.body = func() {
+			w.leave("C", rd)
+			r := w.view()
+			g, err := r.GrantConsumer(Policy{Slow: Block})
+			if err != nil {
+				w.fail("grant for the next tenant: %v", err)
+				return
+			}
+			next, err := r.Reader(g, ReaderOptions{From: Newest()})
+			if err != nil {
+				w.fail("join of the next tenant: %v", err)
+				return
+			}
+			w.follow("N", next)
+		}
+		return []*proc{a, c}
+	}},
+	{name: "a slow reader is evicted", options: stepOptions.kind(SPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		c := w.process("C", false, nil)
+		rd := w.reader(c, "C", Policy{Slow: Evict, Credit: 512}, Newest())
+		w.held(pa, 40)
+		a.body = func() {
+			for i := range uint64(3) {
+				w.send(pa, 101+i, 40)
+			}
+		}
+		c.body = func() { w.poll("C", rd, 2); w.poll("C", rd, 2); w.leave("C", rd) }
+		return []*proc{a, c}
+	}},
+}
+
+var slowFaults = []fault{
+	{"a bit instead of a generation", "limit.go",
+		"dropped == uint64(s.gen())", "dropped != 0", "a dropped reader's slot"},
+}
