@@ -11,7 +11,7 @@ import (
 
 // Member is a group's worker: each message of the group goes to one of its members. It is for one goroutine.
 //
-//	Next ──> a frame, lent until the next call of Next, Release, Unread or Close
+//	Next ──> a frame, lent until the next call of Next, Release, Unread, Unseen or Close
 //	  └────> nothing: none is there for this member now (Err is nil), or Err says why
 //
 // A member holds one range of the ring at a time: one that it took from the group's head, or one that a dead member, or one that gave
@@ -304,9 +304,10 @@ func (m *Member) Err() error {
 	return m.err
 }
 
-// Release acknowledges the frame that is lent, if any, and everything before it.
+// Release acknowledges the frame that is lent, if any, and everything before it, and publishes the counters.
 func (m *Member) Release() {
 	m.consume()
+	m.count()
 	if m.err != nil {
 		return
 	}
@@ -326,6 +327,14 @@ func (m *Member) Unread() {
 	}
 }
 
+// Unseen is Unread for a frame that nobody has worked on: it does not count as delivered.
+func (m *Member) Unseen() {
+	if m.next != m.pos {
+		m.Unread()
+		m.known--
+	}
+}
+
 // Delivery returns how often the message that is lent was delivered, this time included, as far as is known: of a batch that a dead
 // member left behind only the first message's deliveries are.
 func (m *Member) Delivery() int { return m.known }
@@ -340,8 +349,11 @@ func (m *Member) Ready() bool {
 		return true
 	}
 	// order: acquire, pair [orphans] with Ring.leftOrphan.
-	if m.orphans.Load() != m.orphansSeen {
-		return true
+	if seen := m.orphans.Load(); seen != m.orphansSeen {
+		if len(m.ring.orphansOf(m.group, m.held.until)) > 0 {
+			return true
+		}
+		m.orphansSeen = seen
 	}
 	// order: acquire (these two), pairs [head] and [commit].
 	h := m.position(m.head.Load())

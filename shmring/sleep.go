@@ -37,11 +37,21 @@ const (
 	SleepFence = 1 // producers execute a fence in each commit, nobody a barrier: for hosts with isolated cores
 )
 
-// MaxSleepers is how many readers one call of [Sleep] takes.
+// MaxSleepers is how many handles one call of [Sleep] takes.
 const MaxSleepers = shm.MaxWaitAny - 1
 
 // nap is how long who cannot execute the barrier sleeps at a time.
 const nap = time.Millisecond
+
+// A Sleeper is a handle that has nothing to read for now: a [Reader] or a [Member].
+type Sleeper interface {
+	sleeper() (r *Ring, done bool)
+	stirs() bool // a look at the ring would not be in vain; called in the ring's guard
+}
+
+func (r *Reader) sleeper() (*Ring, bool) { return r.ring, r.done }
+
+func (m *Member) sleeper() (*Ring, bool) { return m.ring, m.done }
 
 // Alarm ends sleeps: a word of this process that they wait on as well. The zero Alarm is ready; it must not be copied.
 type Alarm struct{ word shm.Word32 }
@@ -53,33 +63,34 @@ func (a *Alarm) Ring() {
 	shm.FutexWake(&a.word)
 }
 
-// Sleep sleeps until one of the readers may have something to say, alarm (which may be nil) has rung, or d has passed; it may
-// return early for nothing. Readers are those of one goroutine, at most [MaxSleepers], in mappings that it holds. It takes some
-// microseconds to begin, and does not allocate for up to 8 readers. After it, look again.
-func Sleep(d time.Duration, alarm *Alarm, readers ...*Reader) error {
-	if len(readers) > MaxSleepers {
-		return fmt.Errorf("%w: %d readers sleep together, at most %d can", ErrLimit, len(readers), MaxSleepers)
+// Sleep sleeps until one of the handles may have something to say, alarm (which may be nil) has rung, or d has passed; it may
+// return early for nothing. They are those of one goroutine, at most [MaxSleepers], in mappings that it holds. It takes some
+// microseconds to begin, and does not allocate for up to 8 of them. After it, look again.
+func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
+	if len(sleepers) > MaxSleepers {
+		return fmt.Errorf("%w: %d readers sleep together, at most %d can", ErrLimit, len(sleepers), MaxSleepers)
 	}
 	var wordsOf [9]*shm.Word32
 	var valuesOf [9]uint32
 	words, values := wordsOf[:0], valuesOf[:0]
 	there := false
-	for _, r := range readers {
-		if r.done {
+	for _, s := range sleepers {
+		r, done := s.sleeper()
+		if done {
 			return nil
 		}
 		var w uint32
-		fault := r.ring.Guard(func() {
+		fault := r.Guard(func() {
 			var fenced bool
-			if w, fenced = r.ring.fallAsleep(); !fenced {
+			if w, fenced = r.fallAsleep(); !fenced {
 				d = min(d, nap)
 			}
-			there = r.stirs()
+			there = s.stirs()
 		})
 		if there || fault != nil {
 			return fault
 		}
-		words, values = append(words, r.ring.ring.Word32(offWake)), append(values, w)
+		words, values = append(words, r.ring.Word32(offWake)), append(values, w)
 	}
 	if alarm == nil && len(words) == 1 {
 		return shm.FutexWait(words[0], values[0], d)
@@ -124,7 +135,7 @@ func (r *Ring) fallAsleep() (w uint32, fenced bool) {
 	return w, true
 }
 
-// stirs reports whether a look at the ring would not be in vain.
+// stirs looks at the next frame, and at whether it was overwritten.
 func (r *Reader) stirs() bool {
 	// order: acquire, pair [commit] with Producer.Publish and Producer.finish: after the barrier.
 	if r.err != nil || r.data.Word(r.next).Load() == r.next^r.nonce || r.ring.closing() {
@@ -136,6 +147,9 @@ func (r *Reader) stirs() bool {
 	_, ok := r.intact(r.next)
 	return !ok || r.adrift // a dropped reader gates again at its next empty poll
 }
+
+// stirs looks at the head, the orphans and the topic's end.
+func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
 
 // wakeReaders is what a commit does when asleep equals wake, or when it has to fence first.
 func (p *Producer) wakeReaders() {

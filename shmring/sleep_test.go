@@ -81,6 +81,14 @@ func TestNoWakeIsLost(t *testing.T) {
 	}
 }
 
+// sleepersOf is the readers as what sleeps.
+func sleepersOf(readers []*Reader) (all []Sleeper) {
+	for _, r := range readers {
+		all = append(all, r)
+	}
+	return all
+}
+
 // TestSleepingOnSeveral waits for two topics at once, and for an alarm.
 func TestSleepingOnSeveral(t *testing.T) {
 	var readers []*Reader
@@ -92,7 +100,7 @@ func TestSleepingOnSeveral(t *testing.T) {
 	}
 	var alarm Alarm
 	woken := make(chan error)
-	sleep := func() { woken <- Sleep(forEver, &alarm, readers...) }
+	sleep := func() { woken <- Sleep(forEver, &alarm, sleepersOf(readers)...) }
 	awaken := func(what string) {
 		t.Helper()
 		select {
@@ -119,13 +127,13 @@ func TestSleepingOnSeveral(t *testing.T) {
 	awaken("an alarm")
 	go sleep()
 	awaken("an alarm that rang before")
-	if err := Sleep(forEver, nil, make([]*Reader, MaxSleepers+1)...); !errors.Is(err, ErrLimit) {
+	if err := Sleep(forEver, nil, make([]Sleeper, MaxSleepers+1)...); !errors.Is(err, ErrLimit) {
 		t.Errorf("%v, want ErrLimit", err)
 	}
 	if err := readers[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Sleep(forEver, nil, readers...); err != nil {
+	if err := Sleep(forEver, nil, sleepersOf(readers)...); err != nil {
 		t.Error(err) // a closed reader has something to say
 	}
 }
@@ -238,6 +246,7 @@ func TestSleepDoesNotAllocate(t *testing.T) {
 	for range 8 {
 		readers = append(readers, newReader(t, r, Policy{Slow: Block}, Newest()))
 	}
+	all := sleepersOf(readers)
 	var alarm Alarm
 	alarm.Ring()
 	message := []byte("x")
@@ -246,7 +255,7 @@ func TestSleepDoesNotAllocate(t *testing.T) {
 		do   func() error
 	}{
 		{"a sleep", func() error { return Sleep(time.Microsecond, nil, readers[0]) }},
-		{"a sleep on eight and an alarm", func() error { return Sleep(forEver, &alarm, readers...) }},
+		{"a sleep on eight and an alarm", func() error { return Sleep(forEver, &alarm, all...) }},
 		{"a wait for space", func() error { return p.AwaitSpace(8, forEver, nil) }},
 		{"a commit that wakes", func() error { r.fallAsleep(); return p.Publish(message) }},
 	} {
