@@ -105,6 +105,59 @@ func checkName(name string) error {
 	return nil
 }
 
+// What [Conn.Groups], [Conn.Parked] and [Conn.Losses] list.
+type (
+	GroupInfo = shmring.GroupInfo // a queue group of a topic
+	Parked    = shmring.Parked    // a message that a group gave up on
+	Loss      = shmring.Loss      // a part of the ring that a subscription or a group was owed and never got
+)
+
+// Groups looks at a topic's queue groups, in no particular order; nobody who uses the topic notices.
+func (c *Conn) Groups(ctx context.Context, name string) ([]GroupInfo, error) {
+	ring, err := c.inspected(ctx, name)
+	var list []GroupInfo
+	if err == nil {
+		list, err = ring.Groups()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the groups of topic %q: %w", name, err)
+	}
+	return list, nil
+}
+
+// Parked lists the messages that a topic's groups gave up on, oldest first: the newest 1,024, of total since the topic was made.
+func (c *Conn) Parked(ctx context.Context, name string) (list []Parked, total uint64, err error) {
+	ring, err := c.inspected(ctx, name)
+	if err == nil {
+		list, total, err = ring.Parked()
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("list the parked messages of topic %q: %w", name, err)
+	}
+	return list, total, nil
+}
+
+// Losses lists what a topic's subscriptions and groups lost, oldest first: the newest 256, of total since the topic was made.
+func (c *Conn) Losses(ctx context.Context, name string) (list []Loss, total uint64, err error) {
+	ring, err := c.inspected(ctx, name)
+	if err == nil {
+		list, total, err = ring.Losses()
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("list the losses of topic %q: %w", name, err)
+	}
+	return list, total, nil
+}
+
+// inspected returns a topic's ring to look at.
+func (c *Conn) inspected(ctx context.Context, name string) (*shmring.Ring, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	a, err := c.backend.inspector(ctx, name)
+	return a.ring, err
+}
+
 // Report is what [Conn.Verify] went through.
 type Report = shmring.Report
 

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,13 +113,12 @@ func (c *Conn) attachConsumer(ctx context.Context, name string, o subscribeOptio
 	if err := checkName(name); err != nil {
 		return attachment{}, err
 	}
-	a, err := c.backend.consumer(ctx, name, o)
-	if err == nil && a.config.Routing == topic.Queue && !o.fanout {
-		a.abandon()
-		return attachment{}, fmt.Errorf("%w: the topic is a queue, whose groups this version does not have; bus.Fanout() observes it",
-			errors.ErrUnsupported)
+	if o.group != "" {
+		if err := o.checkGroup(o.group); err != nil {
+			return attachment{}, err
+		}
 	}
-	return a, err
+	return c.backend.consumer(ctx, name, o)
 }
 
 // encodeConfig is how a topic's configuration stands in its files and in control messages.

@@ -225,7 +225,7 @@ func (b *broker) producer(ctx context.Context, name string, o attachOptions) (at
 
 func (b *broker) consumer(ctx context.Context, name string, o subscribeOptions) (attachment, error) {
 	return b.attach(ctx, &control.AttachConsumer{
-		Topic: name, Slow: control.Slow(o.slow), Credit: o.credit, PatienceNs: uint64(o.patience),
+		Topic: name, Slow: control.Slow(o.slow), Credit: o.credit, PatienceNs: uint64(o.patience), Group: o.group, Fanout: o.fanout,
 	}, shmring.Consume, o.attachOptions)
 }
 

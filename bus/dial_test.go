@@ -47,7 +47,13 @@ func TestErrorsWithAndWithoutABroker(t *testing.T) {
 				"no such topic to verify":       {func() error { _, err := c.Verify(t.Context(), "none"); return err }, bus.ErrNoTopic},
 				"a credit too large":            {attempt("many", bus.Credit(2<<20)), bus.ErrInvalid},
 				"a position without a message":  {attempt("many", bus.From(bus.Position(1<<40))), bus.ErrPosition},
-				"a queue that is not observed":  {attempt("queue"), errors.ErrUnsupported},
+				"a credit in a group":           {attempt("queue", bus.Credit(1<<19)), bus.ErrInvalid},
+				"a patience in a group":         {attempt("queue", bus.Patience(1)), bus.ErrInvalid},
+				"a group that drops":            {attempt("many", bus.Group("g"), bus.Slow(bus.Drop)), bus.ErrInvalid},
+				"a group that misses":           {attempt("many", bus.Group("g"), bus.Lossy()), bus.ErrInvalid},
+				"a group and none":              {attempt("many", bus.Group("g"), bus.Fanout()), bus.ErrInvalid},
+				"a group with a bad name":       {attempt("many", bus.Group("G")), bus.ErrInvalid},
+				"a group beside the gate":       {attempt("single", bus.Group("g")), bus.ErrInUse},
 				"a configuration with mistakes": {func() error { return c.CreateTopic(t.Context(), topic.Config{Name: "bad", Size: 5}) }, bus.ErrInvalid},
 			} {
 				t.Run(what, func(t *testing.T) { wantIs(t, test.do(), test.want) })

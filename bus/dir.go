@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mycelium-bus/mycelium/bus/internal/groups"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
 	"golang.org/x/sys/unix"
@@ -112,6 +113,12 @@ func (d *directory) producer(_ context.Context, name string, _ attachOptions) (a
 
 func (d *directory) consumer(_ context.Context, name string, o subscribeOptions) (attachment, error) {
 	return d.attach(name, shmring.Consume, func(r *shmring.Ring, c topic.Config) (shmring.Grant, error) {
+		if name := o.groupOf(c.Routing); name != "" {
+			if err := o.checkGroup(name); err != nil {
+				return shmring.Grant{Lock: -1}, err
+			}
+			return r.GrantMember(name, groups.Policy(c, name, uint32(os.Geteuid())))
+		}
 		p, err := o.policy(c)
 		if err != nil {
 			return shmring.Grant{Lock: -1}, err
@@ -154,6 +161,9 @@ func (d *directory) create(_ context.Context, c topic.Config) error {
 	ring, err := shmring.Create(d.path, c.Name, o)
 	if err != nil {
 		return err
+	}
+	if err := groups.Make(ring, c, uint32(os.Geteuid())); err != nil {
+		return errors.Join(err, ring.Close(), shmring.RemoveDir(filepath.Join(d.path, c.Name)))
 	}
 	return ring.Close()
 }

@@ -15,11 +15,11 @@ import (
 // published and read from here on is there. The sizes, and the right to more, may be others.
 //
 // A subscription has read the old topic to its end, and reads the new one from its oldest message on; Missed tells what was
-// overwritten there before, in bytes of the ring as in [LappedError]. Who published to the old topic cannot know whether it was read:
+// overwritten there before, in bytes of the ring as in [LappedError]. A member of a group joins the new topic's group of the same name. Who published to the old topic cannot know whether it was read:
 // what new subscribers have to know, say it again. The error is an [ErrLapped], so that who goes on after a gap does so here too.
 type RecreatedError struct {
 	Topic  string
-	Missed uint64 // 0 for a publisher
+	Missed uint64 // 0 for a publisher, and for a member of a group
 }
 
 func (e *RecreatedError) Error() string {
@@ -35,7 +35,7 @@ type heir struct {
 	slot     slot
 	producer *shmring.Producer // of a publisher
 	rules    *rules            // of a publisher
-	reader   *shmring.Reader   // of a subscription
+	reader   source            // of a subscription
 	missed   uint64            // of a subscription that goes on
 }
 
@@ -241,7 +241,7 @@ func (c *Conn) again(ctx context.Context, name string, o subscribeOptions) (*hei
 		o.credit = 0
 		h, err = c.openReader(ctx, name, o)
 	}
-	if err == nil {
+	if _, alone := h.reader.(*shmring.Reader); err == nil && alone {
 		h.missed = h.reader.Position() - h.topic.ring.Capacity() // positions begin there
 	}
 	return h, err

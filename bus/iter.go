@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 // Messages yields the topic's messages one after the other and waits, by the subscription's idle strategy, while there is
@@ -20,14 +22,14 @@ import (
 // The error is nil with each message. A [LappedError] comes with no message, and the loop goes on behind the gap if the body
 // lets it. In a subscription of [Dial] it goes on after ErrClosed too: it waits until the topic is made again, and says so by a
 // [RecreatedError]. Every other error (ErrClosed without a broker or of a closed subscription, ErrEvicted, ErrCorrupt, and ctx's when it
-// ends) is the last thing yielded. Messages that are already there are not waited for, but are no longer yielded either once ctx has
+// ends, or that a dead-letter topic does not take a message) is the last thing yielded. Messages that are already there are not waited for, but are no longer yielded either once ctx has
 // ended. A few allocations a loop, none a message. The body may change the strategy or close the subscription, but must not poll it.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		l := loop{s: s, ctx: ctx, yield: yield}
 		defer l.asleep.end()
 		for l.again = true; l.again; { // once for each topic that the subscription goes on with
-			if fault := s.ring.Ring().Guard(l.run); fault != nil && !l.left {
+			if fault := s.from.Ring().Guard(l.run); fault != nil && !l.left {
 				yield(Message{}, fault)
 				return
 			}
@@ -57,10 +59,7 @@ func (l *loop) run() {
 	l.again = false
 	unhandled := false
 	defer func() {
-		if unhandled {
-			s.ring.Unread()
-		}
-		s.ring.Release()
+		s.settle(!unhandled)
 	}()
 	done := l.ctx.Done()
 	for {
@@ -72,7 +71,14 @@ func (l *loop) run() {
 		}
 		err := s.takePending()
 		if err == nil {
-			if f, ok := s.ring.Next(); ok {
+			var f shmring.Frame
+			var ok bool
+			if s.member == nil {
+				f, ok = s.ring.Next()
+			} else {
+				f, ok = s.nextOfGroup()
+			}
+			if ok {
 				s.idle.Reset()
 				unhandled = true
 				more := l.say(Message{f}, nil)

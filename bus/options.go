@@ -46,7 +46,7 @@ func defaultSocket() string {
 	return filepath.Join(run, "myc", "broker.sock")
 }
 
-// SubscribeOption is one choice of a subscription: [From], [Slow], [Lossy], [Credit], [Patience], [Idle], [Fanout].
+// SubscribeOption is one choice of a subscription: [From], [Group], [Fanout], [Slow], [Lossy], [Credit], [Patience], [Idle].
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
@@ -56,6 +56,7 @@ type subscribeOptions struct {
 	slow     shmring.Slow // 0: the topic's
 	credit   uint64       // 0: the topic's
 	patience time.Duration
+	group    string // "": the default one of a queue topic
 	fanout   bool
 	idle     IdleStrategy
 	fault    error // of an option; told by Subscribe
@@ -136,6 +137,60 @@ func Idle(strategy IdleStrategy) SubscribeOption {
 // Fanout observes a topic whose routing is queue: the subscription sees every message, and takes none from the queue's
 // members. On other topics it changes nothing.
 func Fanout() SubscribeOption { return func(o *subscribeOptions) { o.fanout = true } }
+
+// Group makes the subscription a member of a queue group: each message of the topic goes to one of the group's members, whatever
+// subscribers and groups there are beside it. On a topic with routing queue a subscription without Group, Fanout and Lossy is a member of
+// the group "default".
+//
+// A group that the topic's configuration does not list begins with its first member, where [From] says, and lives as long as it has
+// members, or messages that one left behind. A durable one is there from the topic's creation and keeps what comes while it has no
+// member, up to its keep.
+//
+// A message is handled once as long as members live, and at least once when they die, return an error or panic: then it comes again,
+// with [Message.Redelivered], to this member or, when this one is closed or dead, to another. After max_deliver deliveries (5 unless
+// configured) it is parked: listed, published to the group's dead-letter topic if it has one, and passed over. The member that parks
+// publishes it, in Poll, so its user needs the right to; an error of that keeps the message, and Poll returns it.
+//
+// A group always blocks, within the topic's credit; members read in place. [Slow] with another policy than Block, [Lossy], [Credit] and
+// [Patience] do not go with it: Subscribe returns [ErrInvalid]. A name has 1 to 32 of the characters a-z, 0-9, _, - and ., and does
+// not begin with a dot.
+func Group(name string) SubscribeOption {
+	return func(o *subscribeOptions) {
+		if err := topic.CheckGroupName(name); err != nil {
+			o.fault = fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		o.group = name
+	}
+}
+
+// groupOf returns the group that the subscription is a member of, or "".
+func (o subscribeOptions) groupOf(routing topic.Routing) string {
+	switch {
+	case o.group != "":
+		return o.group
+	case routing == topic.Queue && !o.fanout && o.slow != shmring.Lossy:
+		return topic.DefaultGroup
+	}
+	return ""
+}
+
+// checkGroup refuses what does not go with a group.
+func (o subscribeOptions) checkGroup(name string) error {
+	problem := ""
+	switch {
+	case o.fanout:
+		problem = "bus.Fanout() is for who is in none"
+	case o.slow != 0 && o.slow != shmring.Block:
+		problem = fmt.Sprintf("a group blocks, it cannot have policy %s", o.slow)
+	case o.credit != 0:
+		problem = "its credit is the topic's"
+	case o.patience != 0:
+		problem = "a group blocks without end, it has no patience"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: group %q: %s; bus.Fanout() without a group observes a queue", ErrInvalid, name, problem)
+}
 
 func ringSlow(s topic.Slow) shmring.Slow {
 	switch s {

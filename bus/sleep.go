@@ -91,7 +91,7 @@ func (s *Subscription) rest(ctx context.Context, asleep *sleeper) {
 		s.idle.Idle()
 		return
 	}
-	if strategy.tired() && shmring.Sleep(strategy.next(), asleep.until(ctx), s.ring) != nil {
+	if strategy.tired() && shmring.Sleep(strategy.next(), asleep.until(ctx), s.from) != nil {
 		strategy.Idle() // where the system cannot sleep so, or the ring is broken, which the next look will tell
 	}
 }
@@ -122,7 +122,7 @@ func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) 
 	var asleep sleeper
 	defer asleep.end()
 	var strategy Sleep
-	var rings []*shmring.Reader
+	var handles []shmring.Sleeper
 	first := rand.IntN(len(subs))
 	for {
 		awake := false
@@ -143,11 +143,11 @@ func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) 
 		if !strategy.tired() {
 			continue
 		}
-		rings = rings[:0]
+		handles = handles[:0]
 		for _, s := range subs {
-			rings = append(rings, s.ring)
+			handles = append(handles, s.from)
 		}
-		if shmring.Sleep(strategy.next(), asleep.until(ctx), rings...) != nil {
+		if shmring.Sleep(strategy.next(), asleep.until(ctx), handles...) != nil {
 			strategy.Idle()
 		}
 	}

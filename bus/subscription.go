@@ -9,8 +9,8 @@ import (
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
-// Subscription reads the messages of a topic, all of them, in the topic's one order. It is for one goroutine, but for
-// Stats.
+// Subscription reads the messages of a topic, all of them, or as a member of a group those that fall to it, in the topic's one order. It
+// is for one goroutine, but for Stats.
 //
 //	Poll ──> callback(m) ──> nil: m is acknowledged ──> next message
 //	               └───────> an error or a panic: Poll ends, and the next one begins with m again
@@ -21,7 +21,9 @@ import (
 // When its topic was deleted, or its files were removed, it yields what is there and then [ErrClosed]. A subscription of [Dial] goes on by
 // itself when the topic is made again: it says so once by a [RecreatedError], and reads the new one from its oldest message on.
 type Subscription struct {
-	ring    *shmring.Reader
+	ring    *shmring.Reader // nil for a member of a group
+	member  *shmring.Member // nil for who is in none
+	from    source          // the one of them that there is
 	topic   *mapping
 	pending error // what a Wait found, for the next Poll
 	idle    IdleStrategy
@@ -31,8 +33,21 @@ type Subscription struct {
 	seat    atomic.Pointer[seat]
 }
 
+// source is a handle of the ring that yields messages. Where each message counts, the handles themselves are called.
+type source interface {
+	shmring.Sleeper
+	Next() (shmring.Frame, bool)
+	Err() error
+	Position() uint64
+	Producer() int
+	ID() string
+	Ring() *shmring.Ring
+	Tenancy() shmring.Tenancy
+	Close() error
+}
+
 // Subscribe opens a subscription of a topic. It blocks as [Conn.Publisher] does. Errors: [ErrNoTopic], [ErrInUse],
-// [ErrLimit], [ErrPermission], [ErrPosition], [ErrClosed], [ErrNoBroker].
+// [ErrLimit], [ErrPermission], [ErrPosition], [ErrInvalid], [ErrClosed], [ErrNoBroker].
 func (c *Conn) Subscribe(topic string, options ...SubscribeOption) (*Subscription, error) {
 	return c.openSubscription(context.Background(), topic, attachOptions{}, options)
 }
@@ -62,17 +77,32 @@ func (c *Conn) openReader(ctx context.Context, topic string, o subscribeOptions)
 	if err != nil {
 		return nil, err
 	}
-	ring, err := a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from})
+	h := &heir{topic: a.topic}
+	var handle func() any
+	if group := o.groupOf(a.config.Routing); group != "" {
+		var m *shmring.Member
+		if m, err = c.openMember(&a, group, o); err == nil {
+			h.reader, handle = m, weakly(m)
+		}
+	} else {
+		var r *shmring.Reader
+		if r, err = a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from}); err == nil {
+			h.reader, handle = r, weakly(r)
+		}
+	}
 	if err != nil {
 		a.slot.released() // the ring has taken the grant over
 		return nil, err
 	}
-	a.slot.taken(ring.Tenancy(), weakly(ring))
-	return &heir{topic: a.topic, slot: a.slot, reader: ring}, nil
+	a.slot.taken(h.reader.Tenancy(), handle)
+	h.slot = a.slot
+	return h, nil
 }
 
 func (s *Subscription) use(h *heir) {
-	s.ring, s.topic, s.slot = h.reader, h.topic, h.slot
+	s.from, s.topic, s.slot = h.reader, h.topic, h.slot
+	s.ring, _ = h.reader.(*shmring.Reader)
+	s.member, _ = h.reader.(*shmring.Member)
 	s.seat.Store(&seat{h.topic.ring, h.reader.ID()})
 }
 
@@ -80,7 +110,8 @@ func (s *Subscription) use(h *heir) {
 // handled. It does not wait: n is 0 when there is none. m's bytes are lent until handle returns. It does not allocate.
 //
 // If handle returns an error, Poll ends with it, and if it panics or calls runtime.Goexit, Poll ends that way: the messages
-// before are acknowledged, this one is not, and the next Poll begins with it. handle may close the subscription, but must not
+// before are acknowledged, this one is not, and the next Poll begins with it; a group's message comes to another member if this one is
+// closed first, and is parked when it was delivered max_deliver times (see [Group]). handle may close the subscription, but must not
 // poll it.
 //
 // A [LappedError] says which part of the ring was missed, in bytes; it is returned once, n counts the messages before, and
@@ -91,7 +122,7 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 		return 0, s.takePending()
 	}
 	// Somebody may cut the file short: then a look at it faults.
-	if fault := s.ring.Ring().Guard(func() { n, err = s.poll(limit, handle) }); fault != nil {
+	if fault := s.from.Ring().Guard(func() { n, err = s.poll(limit, handle) }); fault != nil {
 		err = fault
 	}
 	return n, err
@@ -99,14 +130,15 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 
 func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
-	defer func() {
-		if !handled {
-			s.ring.Unread()
-		}
-		s.ring.Release()
-	}()
+	defer func() { s.settle(handled) }()
 	for n < limit {
-		f, ok := s.ring.Next()
+		var f shmring.Frame
+		var ok bool
+		if s.member == nil {
+			f, ok = s.ring.Next()
+		} else {
+			f, ok = s.nextOfGroup()
+		}
 		if !ok {
 			return n, s.nothing(n)
 		}
@@ -120,10 +152,22 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 	return n, nil
 }
 
+// settle ends a call that read: the message at hand was handled, or comes again.
+func (s *Subscription) settle(handled bool) {
+	if s.member != nil {
+		s.settleMember(handled)
+		return
+	}
+	if !handled {
+		s.ring.Unread()
+	}
+	s.ring.Release()
+}
+
 // nothing says why there was no message, n messages after the call began: nil if one may still come. What is in the topic comes before
 // the news of its end.
 func (s *Subscription) nothing(n int) error {
-	err := s.ring.Err()
+	err := s.from.Err()
 	if n > 0 || err != nil && err != ErrClosed {
 		return err
 	}
@@ -131,16 +175,28 @@ func (s *Subscription) nothing(n int) error {
 	if end == nil {
 		return err
 	}
-	if _, there := s.ring.Next(); there { // it came between the look before and the end
-		s.ring.Unread()
+	if s.peek() { // it came between the look before and the end
 		return nil
 	}
-	h := s.next.take(&heir{topic: s.topic, slot: s.slot, reader: s.ring})
+	h := s.next.take(&heir{topic: s.topic, slot: s.slot, reader: s.from})
 	if h == nil {
 		return end.err
 	}
 	s.use(h)
 	return &RecreatedError{Topic: h.topic.ring.Name(), Missed: h.missed}
+}
+
+// peek looks whether there is a message, and leaves it where it is.
+func (s *Subscription) peek() (there bool) {
+	if _, there = s.from.Next(); !there {
+		return false
+	}
+	if s.member != nil {
+		s.member.Unseen()
+	} else {
+		s.ring.Unread()
+	}
+	return true
 }
 
 func (s *Subscription) takePending() error {
@@ -151,7 +207,7 @@ func (s *Subscription) takePending() error {
 
 // Wait returns nil as soon as the next Poll has something to say: a message, a [LappedError] or a [RecreatedError]. Until then it idles by the
 // subscription's strategy. It ends with ctx's error when ctx does, and with ErrClosed, ErrEvicted or ErrCorrupt where nothing
-// will come any more.
+// will come any more. It takes no message of a group: where several members wait, each of them is woken and one gets the message.
 func (s *Subscription) Wait(ctx context.Context) error {
 	var asleep sleeper
 	defer asleep.end()
@@ -173,10 +229,15 @@ func (s *Subscription) look() (there bool, err error) {
 	if s.pending != nil {
 		return true, nil
 	}
-	fault := s.ring.Ring().Guard(func() {
-		if _, there = s.ring.Next(); there {
-			s.ring.Unread()
-		} else {
+	fault := s.from.Ring().Guard(func() {
+		switch {
+		case s.member != nil && s.member.Err() == nil && s.member.Ready():
+			there = true
+		case s.member != nil && !s.from.Ring().Closing() && s.topic.ended() == nil:
+			err = s.member.Err()
+		case s.peek():
+			there = true
+		default:
 			err = s.nothing(0)
 		}
 	})
@@ -193,12 +254,12 @@ func (s *Subscription) look() (there bool, err error) {
 // SetIdle changes what Wait and Messages do while there is no message.
 func (s *Subscription) SetIdle(strategy IdleStrategy) { s.idle = strategy }
 
-// Position returns the position of the next message to be handled.
-func (s *Subscription) Position() uint64 { return s.ring.Position() }
+// Position returns the position of the next message to be handled; of a member that holds none, of the next one that its group takes.
+func (s *Subscription) Position() uint64 { return s.from.Position() }
 
 // Producer returns the slot number of the publisher that wrote the message at hand, in the callback of Poll or the body of a
 // loop over Messages. A publisher that comes later may have the same.
-func (s *Subscription) Producer() int { return s.ring.Producer() }
+func (s *Subscription) Producer() int { return s.from.Producer() }
 
 // ID names the subscription in listings: c, slot, generation.
 func (s *Subscription) ID() string { return s.seat.Load().id }
@@ -228,12 +289,12 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 	return SubscriptionStats{}, nil
 }
 
-// Close gives the slot back; what was not handled stays unread. It may be called more than once. Bytes that were lent must
+// Close gives the slot back; what was not handled stays unread, or goes to another member of the group. It may be called more than once. Bytes that were lent must
 // not be touched afterwards. It waits for the broker to take note, at most two seconds.
 func (s *Subscription) Close() error {
 	s.conn.endFollowing(s.next)
 	s.next = nil
-	h := heir{slot: s.slot, reader: s.ring}
+	h := heir{slot: s.slot, reader: s.from}
 	s.slot = slot{}
 	return h.close()
 }

@@ -197,9 +197,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		_, err = c.Publisher("")
 		wantIs(t, err, bus.ErrNoTopic)
 	})
-	t.Run("a queue is observed, not joined", func(t *testing.T) {
-		_, err := c.Subscribe("q")
-		wantIs(t, err, errors.ErrUnsupported)
+	t.Run("a queue is observed", func(t *testing.T) {
 		pub, sub := publisher(t, c, "q"), subscribe(t, c, "q", bus.Fanout())
 		publish(t, pub, "a")
 		if got := poll(t, sub); len(got) != 1 {

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/internal/groups"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
@@ -100,6 +101,9 @@ func (b *Broker) takeOver(e *entry, info shmring.Info) (err error) {
 		if err := e.ring.SetConfig(e.json); err != nil {
 			return err
 		}
+	}
+	if err := b.look(e, func() error { return groups.Make(e.ring, e.config, uint32(os.Geteuid())) }); err != nil {
+		b.log.Error("the topic's groups are not as they are configured", "topic", e.name, "error", err)
 	}
 	if e.size, err = filesSize(b.topicDir(e.name)); err != nil {
 		return err

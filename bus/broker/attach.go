@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/internal/groups"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
 	"github.com/mycelium-bus/mycelium/uds"
@@ -41,6 +42,9 @@ func (s *session) attachConsumer(m *control.AttachConsumer) (control.Message, []
 	if err != nil {
 		return nil, nil, err
 	}
+	if name := groupOf(e.config, m); name != "" {
+		return s.attachMember(e, name, m)
+	}
 	policy, err := s.policy(e, m)
 	if err != nil {
 		return nil, nil, err
@@ -48,6 +52,41 @@ func (s *session) attachConsumer(m *control.AttachConsumer) (control.Message, []
 	a := &control.Attached{Topic: m.Topic, Role: control.RoleConsumer,
 		Slow: control.Slow(policy.Slow), Credit: policy.Credit, PatienceNs: uint64(policy.Patience)}
 	fds, err := s.attach(e, a, shmring.Consume, func(r *shmring.Ring) (shmring.Grant, error) { return r.GrantConsumer(policy) })
+	return a, fds, err
+}
+
+// groupOf returns the group that a consumer asks for, or "".
+func groupOf(c topic.Config, m *control.AttachConsumer) string {
+	if m.Group == "" && c.Routing == topic.Queue && !m.Fanout && m.Slow != control.SlowLossy {
+		return topic.DefaultGroup
+	}
+	return m.Group
+}
+
+// attachMember grants a slot to a member of a group, which is made if there is none of the name.
+func (s *session) attachMember(e *entry, name string, m *control.AttachConsumer) (control.Message, []int, error) {
+	invalid := func(format string, args ...any) error {
+		return control.Errorf(control.CodeInvalid, "group %q: %s", name, fmt.Sprintf(format, args...)).
+			WithHint("a group blocks, within the topic's credit; bus.Fanout() subscribes without one")
+	}
+	if err := topic.CheckGroupName(name); err != nil {
+		return nil, nil, control.Errorf(control.CodeInvalid, "%v", err)
+	}
+	switch {
+	case m.Fanout:
+		return nil, nil, invalid("fanout is for who is in none")
+	case m.Slow != control.SlowDefault && m.Slow != control.SlowBlock:
+		return nil, nil, invalid("its policy is block, not %s", m.Slow)
+	case m.Credit != 0 || m.PatienceNs != 0:
+		return nil, nil, invalid("its credit is the topic's, and it has no patience")
+	}
+	if err := s.check(e, "hold up the producers of", e.config.Blockers); err != nil {
+		refused := refusal(err)
+		return nil, nil, refused.WithHint("every group holds producers up; a subscription without one need not: fanout, with slow policy drop or evict, or lossy; %s", refused.Hint)
+	}
+	policy := groups.Policy(e.config, name, s.peer.UID)
+	a := &control.Attached{Topic: m.Topic, Role: control.RoleConsumer, Slow: control.SlowBlock, Credit: policy.Credit}
+	fds, err := s.attach(e, a, shmring.Consume, func(r *shmring.Ring) (shmring.Grant, error) { return r.GrantMember(name, policy) })
 	return a, fds, err
 }
 
@@ -89,10 +128,6 @@ func (s *session) check(e *entry, what string, list []string) error {
 func (s *session) policy(e *entry, m *control.AttachConsumer) (shmring.Policy, error) {
 	c := e.config
 	p := shmring.Policy{Slow: shmring.Slow(m.Slow), Credit: m.Credit, Patience: time.Duration(m.PatienceNs), UID: s.peer.UID}
-	if m.Group != "" {
-		return p, control.Errorf(control.CodeInvalid, "group %q: this version has no groups", m.Group).
-			WithHint("subscribe without one")
-	}
 	if m.Slow == control.SlowDefault {
 		p.Slow = map[topic.Slow]shmring.Slow{topic.Block: shmring.Block, topic.Drop: shmring.Drop, topic.Evict: shmring.Evict}[c.Slow]
 	}

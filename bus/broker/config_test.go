@@ -150,7 +150,7 @@ func TestEveryFaultIsReportedAtOnceWithKeyAndLine(t *testing.T) {
 		`f.toml:12: topic.patience: 5 is not text in quotes`,
 		`f.toml:13: topic.publish: user:x is not a list; write ["user:x"]`,
 		`f.toml:16: topic.group.keeps: unknown key; the keys of topic.group are name, durable, keep, max_deliver, dead_letter`,
-		`f.toml:17: topic.group.max_deliver: 5000: it is not between 1 and 1023`,
+		`f.toml:17: topic.group.max_deliver: 5000: it is not between 1 and 1000`,
 		`f.toml:19: topic.name: another topic is named "a"`,
 		`f.toml:22: topic.credits: unknown key`,
 		`f.toml:23: topic.subscribe: "everyone": it names nobody`,

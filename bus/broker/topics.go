@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
+	"github.com/mycelium-bus/mycelium/bus/internal/groups"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
@@ -69,6 +71,11 @@ func (b *Broker) create(c topic.Config) error {
 		return err
 	}
 	ring, err := shmring.Create(b.config.Dir, c.Name, ringOptions(c, js))
+	if err == nil {
+		if err = groups.Make(ring, c, uint32(os.Geteuid())); err != nil {
+			err = errors.Join(err, removeTopic(b.config.Dir, c.Name))
+		}
+	}
 	if err == nil {
 		e.ring = ring
 		err = e.noteFiles()

@@ -17,7 +17,7 @@ const (
 	DefaultGroups    = 32
 	MaxGroups        = 256
 	DefaultDeliver   = 5
-	MaxDeliver       = 1023 // the delivery count has 10 bits
+	MaxDeliver       = 1000 // deliveries are counted in 10 bits
 
 	// DefaultGroup is the group that a subscriber of a queue topic joins when it names none.
 	DefaultGroup = "default"
@@ -66,7 +66,7 @@ type Config struct {
 
 // Group is one [[topic.group]] table: a group that shares a topic's messages among its members.
 type Group struct {
-	Name string `toml:"name" json:"name"` // see CheckName
+	Name string `toml:"name" json:"name"` // see CheckGroupName
 
 	// Durable says whether the group stays when its last member has gone, and keeps what came meanwhile. nil means true.
 	Durable *bool `toml:"durable" json:"durable"`
@@ -75,7 +75,7 @@ type Group struct {
 	// recorded as lost. From 2 max_claim to size, rounded up to 16; default the topic's credit.
 	Keep Size `toml:"keep" json:"keep"`
 
-	// MaxDeliver is how often a message is delivered before it is parked: 1 to 1,023; default 5.
+	// MaxDeliver is how often a message is delivered before it is parked: 1 to 1,000; default 5.
 	MaxDeliver int `toml:"max_deliver" json:"max_deliver"`
 
 	// DeadLetter is the topic to which parked messages are published; "" means none.
@@ -121,6 +121,17 @@ func (c Config) WithDefaults() Config {
 		c.Group[i] = c.Group[i].withDefaults(c.Credit)
 	}
 	return c
+}
+
+// GroupOf returns the group of a name, with its defaults: as it is configured or, where it is not, one that lives as long as it has
+// members. c has its defaults.
+func (c Config) GroupOf(name string) Group {
+	for _, g := range c.Group {
+		if g.Name == name {
+			return g
+		}
+	}
+	return Group{Name: name, Durable: new(false)}.withDefaults(c.Credit)
 }
 
 func (g Group) withDefaults(credit Size) Group {

@@ -181,7 +181,9 @@ func (v *checker) rights(key string, list []string) {
 
 func (v *checker) groups(c Config) {
 	for i, g := range c.Group {
-		v.name("group.name", g.Name)
+		if problem := groupNameProblem(g.Name); problem != "" {
+			v.fault("group.name", quote(g.Name), problem, groupNameAdvice)
+		}
 		if slices.ContainsFunc(c.Group[:i], func(h Group) bool { return h.Name == g.Name }) {
 			v.fault("group.name", quote(g.Name), "another group of the topic has this name", "give each its own")
 		}

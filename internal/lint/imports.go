@@ -19,8 +19,9 @@ var mayImport = map[string][]string{
 	"uds":                  {},
 	"bus/topic":            {},
 	"bus/internal/control": {"codec", "uds", "bus/topic"},
-	"bus":                  {"shmring", "codec", "uds", "bus/topic", "bus/internal/control"},
-	"bus/broker":           {"shmring", "codec", "uds", "bus/topic", "bus/internal/control"}, // never bus: it serves without being a client
+	"bus/internal/groups":  {"shmring", "bus/topic"},
+	"bus":                  {"shmring", "codec", "uds", "bus/topic", "bus/internal/control", "bus/internal/groups"},
+	"bus/broker":           {"shmring", "codec", "uds", "bus/topic", "bus/internal/control", "bus/internal/groups"}, // never bus: it serves without being a client
 	"bus/bustest":          {"bus", "bus/broker", "bus/topic"},
 	"tools":                {"shmring", "codec", "bus"},
 	"perf":                 {"bus", "bus/topic", "shmring", "codec", "uds"},

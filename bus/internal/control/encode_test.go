@@ -24,7 +24,7 @@ var samples = []Message{
 		{Name: "b", State: TopicDamaged, Fault: "corrupt: ring: magic"},
 	}},
 	&AttachProducer{Topic: "x"},
-	&AttachConsumer{Topic: "x", Slow: SlowDrop, Credit: 1 << 20, PatienceNs: 1e9, Group: "arb"},
+	&AttachConsumer{Topic: "x", Slow: SlowDrop, Credit: 1 << 20, PatienceNs: 1e9, Group: "arb", Fanout: true},
 	&AttachInspect{Topic: "x"},
 	&Attached{Topic: "x", Role: RoleConsumer, Slot: 7, Nonce: 1, Slow: SlowBlock, Credit: 2, PatienceNs: 3, Config: []byte("{}")},
 	&Detach{Topic: "x", Role: RoleProducer, Slot: 3},

@@ -60,6 +60,7 @@ func (m *AttachConsumer) fields(w *wire) {
 	w.u64("credit", &m.Credit)
 	w.u64("patience_ns", &m.PatienceNs)
 	w.text("group", &m.Group, MaxName)
+	w.flag("fanout", &m.Fanout)
 }
 
 func (m *AttachInspect) fields(w *wire) { w.text("topic", &m.Topic, MaxName) }

@@ -224,7 +224,8 @@ type AttachConsumer struct {
 	Slow       Slow
 	Credit     uint64 // bytes; 0: the topic's
 	PatienceNs uint64 // 0: the topic's
-	Group      string // of a queue: reserved, must be empty in this version
+	Group      string // a queue group to be a member of; "": the default group where the topic's routing is queue
+	Fanout     bool   // none: a subscriber of its own, as is one with slow policy lossy
 }
 
 // AttachInspect asks for the files of a topic to look at; the answer is Attached with five descriptors, all read-only, and

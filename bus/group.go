@@ -1,0 +1,83 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// openMember joins a group with a grant, which the ring takes over.
+func (c *Conn) openMember(a *attachment, group string, o subscribeOptions) (*shmring.Member, error) {
+	options := shmring.MemberOptions{Name: c.options.Name, From: o.start.from}
+	if name := a.config.GroupOf(group).DeadLetter; name != "" {
+		letters := &deadLetters{conn: c, topic: name}
+		options.OnPark = letters.park
+		give := a.slot.give
+		a.slot.give = func() {
+			letters.close()
+			if give != nil {
+				give()
+			}
+		}
+	}
+	return a.ring.Member(a.grant, options)
+}
+
+// nextOfGroup is the member's Next; the frame's position bears how often the message was delivered.
+func (s *Subscription) nextOfGroup() (shmring.Frame, bool) {
+	f, ok := s.member.Next()
+	if ok && s.member.Redelivered() {
+		f.Position |= uint64(min(max(s.member.Delivery()-1, 1), earlier))
+	}
+	return f, ok
+}
+
+func (s *Subscription) settleMember(handled bool) {
+	if !handled {
+		s.member.Unread()
+	}
+	s.member.Release()
+}
+
+// deadLetters publishes what a member parks. It is the member's goroutine's.
+type deadLetters struct {
+	conn  *Conn
+	topic string
+	pub   *Publisher
+}
+
+// park publishes a message to the dead-letter topic, which is opened when it is needed first: that waits for the broker's answer, at most
+// a second. Nothing else waits.
+func (d *deadLetters) park(f shmring.Frame, _ int) error {
+	err := d.open()
+	if err == nil {
+		err = d.pub.Publish(f.Payload)
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrClosed) {
+		d.close() // the topic may be made again
+	}
+	return fmt.Errorf("dead-letter topic %q: %w", d.topic, err)
+}
+
+func (d *deadLetters) open() error {
+	if d.pub != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var err error
+	d.pub, err = d.conn.openPublisher(ctx, d.topic, attachOptions{})
+	return err
+}
+
+func (d *deadLetters) close() {
+	if d.pub != nil {
+		_ = d.pub.Close() // what it published is committed
+		d.pub = nil
+	}
+}
