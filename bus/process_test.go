@@ -78,6 +78,14 @@ func TestChild(t *testing.T) {
 			fmt.Println("committed")
 		}
 		io.Copy(io.Discard, os.Stdin)
+	case "member": // records what it handles in a file of its own, until it is killed or told to end
+		socket, path, _ := strings.Cut(socket, " ")
+		c, err := bus.Dial(t.Context(), bus.Options{Name: "child", Socket: socket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		record(t, subscribe(t, c, "t", bus.Group("g"), bus.Idle(&bus.Sleep{})), path)
 	case "descriptors": // says what it was given
 		for _, fd := range descriptors(t) {
 			fmt.Println("has", fd.target)
