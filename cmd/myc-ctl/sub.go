@@ -23,10 +23,12 @@ func subCommand(to *target) *cobra.Command {
 		Use:   "sub NAME",
 		Short: "Print a topic's messages as they come",
 		Long: `Print a topic's messages as they come: the text of text messages (TLV type 250), others decoded, a line each. It holds no
-publisher up, and says on stderr what it missed, unless --reliable is given. Of a queue it takes nothing away.`,
+publisher up, and says on stderr what it missed, unless --reliable is given. Of a queue it takes nothing away, unless --group makes it a
+member: then what it prints is handled.`,
 		Example: "  myc-ctl sub market_data\n" +
 			"  myc-ctl sub signals --from oldest --count 10 -o json\n" +
-			"  myc-ctl sub execution --reliable -o raw > messages.bin",
+			"  myc-ctl sub execution --reliable -o raw > messages.bin\n" +
+			"  myc-ctl sub execution --group default --count 1",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: to.completeTopic,
 	}
@@ -34,6 +36,7 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 	cli.CompleteFlag(c, "from", "oldest", "newest")
 	count := c.Flags().Int("count", 0, "end after `N` messages; 0 is without end")
 	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber")
+	group := c.Flags().String("group", "", "join the queue group `NAME`, and take from it what is printed")
 	output := cli.OutputFlag(c, "text", "json", "hex", "raw")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		start, err := parseStart(*from)
@@ -43,18 +46,23 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 		if *count < 0 {
 			return cli.WithHint(cli.UsageError("--count %d is negative", *count), "--count 0, the default, is without end")
 		}
-		mode := bus.Lossy()
-		if *reliable {
-			mode = bus.Slow(bus.Block)
+		options := []bus.SubscribeOption{bus.From(start)}
+		switch {
+		case *group != "" || c.Flags().Changed("group"):
+			options = append(options, bus.Group(*group))
+		case *reliable:
+			options = append(options, bus.Fanout(), bus.Slow(bus.Block))
+		default:
+			options = append(options, bus.Fanout(), bus.Lossy())
 		}
 		conn, err := to.read(c)
 		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
-			sub, err := conn.SubscribeContext(c.Context(), args[0], bus.From(start), mode, bus.Fanout())
+			sub, err := conn.SubscribeContext(c.Context(), args[0], options...)
 			if err != nil {
 				return err
 			}
 			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
-			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String()}
+			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String(), member: *group != ""}
 			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
 				cli.Note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
 			})
@@ -85,6 +93,7 @@ type printer struct {
 	out      *bufio.Writer
 	terminal bool
 	format   string
+	member   bool // of a group: what was printed is out before it counts as handled
 }
 
 // run prints count messages, or without end if it is 0. What was printed is flushed whenever it has to wait.
@@ -131,6 +140,9 @@ func (p *printer) print(m bus.Message) error {
 		err = cli.PrintJSONLine(p.out, p.record(m))
 	default:
 		err = p.text(m)
+	}
+	if err == nil && p.member {
+		err = p.out.Flush()
 	}
 	return err
 }

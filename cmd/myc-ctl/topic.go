@@ -260,7 +260,11 @@ func (v topicView) print(w io.Writer) error {
 		if s.LagMessages != nil {
 			behind = cli.Number(*s.LagMessages)
 		}
-		table.Row(s.ID, s.Client, s.Mode, s.Position, cli.Size(s.LagBytes), behind, cli.Size(s.MissedBytes), s.State)
+		mode := s.Mode
+		if s.Group != nil {
+			mode += " of " + *s.Group
+		}
+		table.Row(s.ID, s.Client, mode, s.Position, cli.Size(s.LagBytes), behind, cli.Size(s.MissedBytes), s.State)
 	}
 	return table.Print(w)
 }

@@ -54,7 +54,7 @@ type consumerView struct {
 	Client      string  `json:"client"`
 	PID         int     `json:"pid"`
 	Group       *string `json:"group"`
-	Mode        string  `json:"mode"`
+	Mode        string  `json:"mode"` // block, drop, evict, lossy; member or orphan of a group
 	Position    uint64  `json:"position"`
 	LagBytes    uint64  `json:"lag_bytes"`
 	LagMessages *int64  `json:"lag_messages"`
@@ -63,7 +63,7 @@ type consumerView struct {
 	Bytes       uint64  `json:"bytes"`
 	MissedBytes uint64  `json:"missed_bytes"`
 	Laps        uint64  `json:"laps"`
-	State       string  `json:"state"` // active, catching up, dropped, dead
+	State       string  `json:"state"` // active, catching up, dropped, dead, orphan
 }
 
 // walkAtMost is the lag in bytes up to which messages are counted.
@@ -95,7 +95,11 @@ func viewTopic(ctx context.Context, conn *bus.Conn, s bus.TopicState) (topicView
 		v.Producers = append(v.Producers, producerView{p.ID, p.Name, p.PID, p.Messages, p.Bytes, p.BackPressuredNs, p.OpenClaim, producerState(p)})
 	}
 	for _, p := range info.Consumers {
-		v.Consumers = append(v.Consumers, consumerView{ID: p.ID, Client: p.Name, PID: p.PID, Mode: p.Mode, Position: p.Position, LagBytes: p.LagBytes,
+		var group *string
+		if p.Group != "" {
+			group = &p.Group
+		}
+		v.Consumers = append(v.Consumers, consumerView{ID: p.ID, Client: p.Name, PID: p.PID, Group: group, Mode: p.Mode, Position: p.Position, LagBytes: p.LagBytes,
 			Credit: p.Credit, Messages: p.Messages, Bytes: p.Bytes, MissedBytes: p.MissedBytes, Laps: p.Laps, State: consumerState(p)})
 	}
 	return v, v.countLags(ctx, conn)
@@ -131,6 +135,8 @@ func producerState(p shmring.ProducerInfo) string {
 
 func consumerState(c shmring.ConsumerInfo) string {
 	switch {
+	case c.Mode == "orphan":
+		return "orphan"
 	case !c.Alive:
 		return "dead"
 	case c.Dropped:
