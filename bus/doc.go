@@ -14,6 +14,8 @@
 // that is attached goes on, and connections find the next broker by themselves.
 //
 //   - A topic is one order: every subscription sees the same messages in the same sequence, whoever published them.
+//   - Members of a queue group ([Group]) share a topic's messages; any number of groups and subscriptions on one topic do not notice each
+//     other. A message that a member did not handle comes again.
 //   - A publisher that has no room gets [ErrBackPressure]; nothing is overwritten that a reliable subscription has not
 //     acknowledged. Which subscriptions those are is their slow policy ([Slow], [Lossy]).
 //   - A committed message is never torn and never lost, whatever process dies at whatever instruction. An open claim of a
@@ -21,9 +23,9 @@
 //   - Publishing and polling neither block nor allocate; what blocks has Wait in its name or is a loop over
 //     [Subscription.Messages].
 //
-// Bytes are either lent in the ring itself ([Publisher.Write], [Publisher.Claim], and the messages of a Block subscription) or
+// Bytes are either lent in the ring itself ([Publisher.Write], [Publisher.Claim], and the messages of a Block subscription or a group) or
 // copied once. Handles are for one goroutine each; [Conn] is for all.
 //
-// Read in this order: conn.go, publisher.go, claim.go, subscription.go, iter.go, options.go; then dial.go and dir.go for who
+// Read in this order: conn.go, publisher.go, claim.go, subscription.go, group.go, iter.go, options.go; then dial.go and dir.go for who
 // hands topics out, and reconnect.go for when the broker goes away.
 package bus

@@ -79,7 +79,7 @@ func (c *busClient) sender(name string, f *filler) (sender, error) {
 }
 
 func (c *busClient) receiver(name string, check *checker) (receiver, error) {
-	s, err := c.conn.Subscribe(name, bus.Slow(bus.Block))
+	s, err := c.conn.Subscribe(name, bus.Slow(bus.Block), bus.Fanout())
 	if err != nil {
 		return nil, err
 	}

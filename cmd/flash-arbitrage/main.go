@@ -101,7 +101,7 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 		return cli.Stream(ctx, topicHint(err, o.topic))
 	}
 	// Also to report from now on it begins with the oldest: prices of before hold until the next swap.
-	sub, err := conn.Subscribe(o.topic, bus.From(bus.Oldest), bus.Slow(bus.Block))
+	sub, err := conn.Subscribe(o.topic, bus.From(bus.Oldest), bus.Slow(bus.Block), bus.Fanout())
 	if err != nil {
 		return topicHint(err, o.topic)
 	}
@@ -185,8 +185,6 @@ func topicHint(err error, topic string) error {
 		return cli.WithHint(err, "`myc-ctl topic list` shows the topics; `myc-ctl topic create %s --kind mpmc --routing fanout --size 16MiB` makes this one", topic)
 	case errors.Is(err, bus.ErrInUse):
 		return cli.WithHint(err, "a topic of this kind admits one; `myc-ctl topic inspect %s` names it", topic)
-	case errors.Is(err, errors.ErrUnsupported):
-		return cli.WithHint(err, "name a topic with routing fanout: `myc-ctl topic list` shows it")
 	case errors.Is(err, bus.ErrClosed):
 		return cli.WithHint(fmt.Errorf("topic %q ended: %w", topic, err), "%s", cli.DeletedHint)
 	case errors.Is(err, bus.ErrPermission):
