@@ -56,7 +56,7 @@ func BenchmarkPoll(b *testing.B) {
 	for _, mode := range []struct {
 		name    string
 		options []bus.SubscribeOption
-	}{{"block", nil}, {"lossy", []bus.SubscribeOption{bus.Lossy()}}} {
+	}{{"block", nil}, {"lossy", []bus.SubscribeOption{bus.Lossy()}}, {"group", []bus.SubscribeOption{bus.Group("g")}}} {
 		b.Run("mode="+mode.name, func(b *testing.B) {
 			c := newBus(b, topic.Config{Name: "t", Size: topic.MiB})
 			pub := publisher(b, c, "t")

@@ -34,6 +34,26 @@ func (s *Subscription) nextOfGroup() (shmring.Frame, bool) {
 	return f, ok
 }
 
+// pollMember is poll for a member.
+func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n int, err error) {
+	handled := true
+	defer func() { s.settleMember(handled) }()
+	for n < limit {
+		f, ok := s.nextOfGroup()
+		if !ok {
+			return n, s.nothing(n)
+		}
+		handled = false
+		if err := handle(Message{f}); err != nil {
+			return n, err
+		}
+		handled = true
+		n++
+	}
+	return n, nil
+}
+
+// settleMember ends a call that read: the message at hand was handled, or comes again.
 func (s *Subscription) settleMember(handled bool) {
 	if !handled {
 		s.member.Unread()

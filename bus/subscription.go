@@ -122,23 +122,30 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 		return 0, s.takePending()
 	}
 	// Somebody may cut the file short: then a look at it faults.
-	if fault := s.from.Ring().Guard(func() { n, err = s.poll(limit, handle) }); fault != nil {
+	if fault := s.from.Ring().Guard(func() { n, err = s.pollKind(limit, handle) }); fault != nil {
 		err = fault
 	}
 	return n, err
 }
 
+func (s *Subscription) pollKind(limit int, handle func(m Message) error) (n int, err error) {
+	if s.member != nil {
+		return s.pollMember(limit, handle)
+	}
+	return s.poll(limit, handle)
+}
+
+// poll is for readers, as pollMember is for members: a loop for both would ask at each message which it is.
 func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
-	defer func() { s.settle(handled) }()
-	for n < limit {
-		var f shmring.Frame
-		var ok bool
-		if s.member == nil {
-			f, ok = s.ring.Next()
-		} else {
-			f, ok = s.nextOfGroup()
+	defer func() {
+		if !handled {
+			s.ring.Unread()
 		}
+		s.ring.Release()
+	}()
+	for n < limit {
+		f, ok := s.ring.Next()
 		if !ok {
 			return n, s.nothing(n)
 		}
