@@ -23,7 +23,8 @@ func subCommand(to *target) *cobra.Command {
 		Use:   "sub NAME",
 		Short: "Print a topic's messages as they come",
 		Long: `Print a topic's messages as they come: the text of text messages (TLV type 250), others decoded, a line each. It holds no
-publisher up, and says on stderr what it missed, unless --reliable is given. Of a queue it takes nothing away.`,
+publisher up, and says on stderr what it missed, unless --reliable or --slow is given. Of a queue it takes nothing away. It ends
+when the topic is deleted; one that was made again before it had read all of the old one is gone on with.`,
 		Example: "  myc-ctl sub market_data\n" +
 			"  myc-ctl sub signals --from oldest --count 10 -o json\n" +
 			"  myc-ctl sub execution --reliable -o raw > messages.bin",
@@ -33,7 +34,10 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 	from := c.Flags().String("from", "newest", "where to begin: `oldest|newest|POS`")
 	cli.CompleteFlag(c, "from", "oldest", "newest")
 	count := c.Flags().Int("count", 0, "end after `N` messages; 0 is without end")
-	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber")
+	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber, as with --slow block")
+	slow := cli.ChoiceFlag(c, c.Flags(), "slow", "", "hold up nobody, or publishers: for as long as it takes, or for the topic's patience, "+
+		"and then miss some or end", "lossy", "block", "drop", "evict")
+	c.MarkFlagsMutuallyExclusive("reliable", "slow")
 	output := cli.OutputFlag(c, "text", "json", "hex", "raw")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		start, err := parseStart(*from)
@@ -43,9 +47,9 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 		if *count < 0 {
 			return cli.WithHint(cli.UsageError("--count %d is negative", *count), "--count 0, the default, is without end")
 		}
-		mode := bus.Lossy()
+		mode := slowModes[slow.String()]
 		if *reliable {
-			mode = bus.Slow(bus.Block)
+			mode = slowModes["block"]
 		}
 		conn, err := to.read(c)
 		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
@@ -55,13 +59,15 @@ publisher up, and says on stderr what it missed, unless --reliable is given. Of 
 			}
 			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
 			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String()}
-			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
-				cli.Note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
-			})
+			err = p.run(c.Context(), *count, func(gap error) { cli.Note(c, "%s", whatWasMissed(gap)) })
 			return ended(args[0], errors.Join(err, sub.Close()))
 		}))
 	}
 	return c
+}
+
+var slowModes = map[string]bus.SubscribeOption{
+	"lossy": bus.Lossy(), "block": bus.Slow(bus.Block), "drop": bus.Slow(bus.Drop), "evict": bus.Slow(bus.Evict),
 }
 
 func parseStart(s string) (bus.Start, error) {
@@ -87,8 +93,19 @@ type printer struct {
 	format   string
 }
 
+// whatWasMissed says what an error that is bus.ErrLapped does.
+func whatWasMissed(gap error) string {
+	if again, ok := errors.AsType[*bus.RecreatedError](gap); ok {
+		return cli.MadeAgain(again)
+	}
+	if l, ok := errors.AsType[*bus.LappedError](gap); ok {
+		return fmt.Sprintf("missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
+	}
+	return gap.Error()
+}
+
 // run prints count messages, or without end if it is 0. What was printed is flushed whenever it has to wait.
-func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedError)) error {
+func (p *printer) run(ctx context.Context, count int, missed func(gap error)) error {
 	const burst = 256
 	for printed := 0; count == 0 || printed < count; {
 		limit := burst
@@ -97,15 +114,15 @@ func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedErr
 		}
 		n, err := p.sub.Poll(limit, p.print)
 		printed += n
-		lapped, isLapped := errors.AsType[*bus.LappedError](err)
+		gap := errors.Is(err, bus.ErrLapped)
 		if n < limit || err != nil {
 			if flushErr := p.out.Flush(); err == nil {
 				err = flushErr
 			}
 		}
 		switch {
-		case isLapped:
-			missed(lapped)
+		case gap:
+			missed(err)
 		case err != nil:
 			return err
 		case n < limit:
@@ -113,7 +130,7 @@ func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedErr
 		default:
 			err = ctx.Err()
 		}
-		if err != nil && !isLapped {
+		if err != nil && !gap {
 			return errors.Join(err, p.out.Flush())
 		}
 	}
