@@ -72,6 +72,7 @@ type scenario struct {
 	options  Options
 	preempts int
 	kills    int
+	beyond   bool // TestSteppedCovers does not ask for it
 	set      func(w *world) []*proc
 	check    func(w *world) // after the common checks
 }

@@ -3,18 +3,17 @@
 package shmring
 
 import (
-	"encoding/json"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"testing"
-	"time"
 )
+
+func init() {
+	for _, s := range groupScenarios {
+		s.beyond = true
+	}
+	scenarios = append(scenarios, groupScenarios...)
+	faults = append(faults, groupFaults...)
+}
 
 var groupOptions = Options{Kind: SPMC, Capacity: 4 << 10, MaxClaim: 128, Producers: 1, Consumers: 5, Groups: 2}
 
@@ -319,25 +318,7 @@ func groupNamedIn(w *world, name string) GroupInfo {
 	panic("no such group")
 }
 
-// TestSteppedGroups runs every scenario of groups in every order of its steps, within its bounds.
-func TestSteppedGroups(t *testing.T) {
-	for _, s := range groupScenarios {
-		t.Run(s.name, func(t *testing.T) {
-			s := *s
-			deeper, _ := strconv.Atoi(os.Getenv("FULL"))
-			s.preempts += deeper
-			began := time.Now()
-			e := explore(t, &s)
-			if e.failure != "" {
-				t.Fatalf("%s\nMYC_STEPS='%s' go test -tags stepped -run '%s' ./shmring replays it", e.failure, e.schedule(), exactly(t.Name()))
-			}
-			t.Logf("%d schedules, %d of them cut off at a state seen before, %d preemptions, %d kills, %.1f s",
-				e.Runs, e.Pruned, s.preempts, s.kills, time.Since(began).Seconds())
-		})
-	}
-}
-
-// groupFaults are seeded one by one, as faults are.
+// groupFaults are seeded with the others.
 var groupFaults = []fault{
 	{"no confirmation before replacement", "take.go", "		m.confirm(head)\n", "", "members take and one may die"},
 	{"won without the group's number", "take.go",
@@ -360,54 +341,4 @@ var groupFaults = []fault{
 		"	if old.kind() == groupStarting || int32(dropped-joined) >= 0 {\n", "	if old.kind() == groupStarting || dropped == 1<<31 && joined == 0 {\n", "a group without members is dropped"},
 	{"a member's slot freed with its range", "adopt.go",
 		"			to = makeState(s.gen(), slotOrphan, 0, uint16(s.group()))\n", "			to = makeState(s.gen(), slotFree, 0, 0)\n", "members take and one may die"},
-}
-
-// TestSteppedGroupsFindSeededFaults shows that the stepped runs of groups can fail.
-func TestSteppedGroupsFindSeededFaults(t *testing.T) {
-	for _, f := range groupFaults {
-		t.Run(f.name, func(t *testing.T) {
-			dir := t.TempDir()
-			seedGroup(t, f, dir)
-			names := strings.ReplaceAll(regexp.QuoteMeta(f.scenario), " ", "_")
-			cmd := exec.Command("go", "test", "-tags", "stepped", "-vet=off", "-count=1", "-timeout", "300s", "-overlay", filepath.Join(dir, "overlay.json"),
-				"-run", "^TestSteppedGroups$/("+names+")", ".")
-			cmd.Env = append(os.Environ(), "MYC_RANDOM=20000")
-			out, err := cmd.CombinedOutput()
-			switch text := string(out); {
-			case strings.Contains(text, "build failed") || strings.Contains(text, "no tests to run"):
-				t.Fatalf("the fault does not build, or no scenario has that name:\n%s", text)
-			case err == nil:
-				t.Fatalf("not found by %q", f.scenario)
-			case strings.Contains(text, "test timed out"):
-				t.Fatalf("the scenario did not come to an end:\n%.2000s", text)
-			default:
-				if found := regexp.MustCompile(`stepped_group_test.go:\d+: (.*)`).FindStringSubmatch(text); found != nil {
-					t.Logf("found: %s", found[1])
-				}
-			}
-		})
-	}
-}
-
-// seedGroup writes the faulty copy and the overlay that puts it in the file's place.
-func seedGroup(t *testing.T, f fault, dir string) {
-	t.Helper()
-	source, err := filepath.Abs(f.file)
-	must(t, err)
-	b, err := os.ReadFile(source)
-	must(t, err)
-	text := string(b)
-	if n := strings.Count(text, f.old); n != 1 {
-		t.Fatalf("%s has the text to be replaced %d times, want once:\n%s", f.file, n, f.old)
-	}
-	replacement, won := strings.CutSuffix(f.new, "//WON")
-	text = strings.Replace(text, f.old, replacement, 1)
-	if won { // what was loaded early is what is believed
-		text = strings.Replace(text, "	won := r.consumerWord(slot, cWon).Load()\n	return end, head", "	won := early\n	return end, head", 1)
-	}
-	faulty := filepath.Join(dir, f.file)
-	must(t, os.WriteFile(faulty, []byte(text), 0o600))
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: faulty}})
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
 }

@@ -79,6 +79,8 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 	if err := joinFaults(b.rights.faults(c)); err != nil {
 		return nil, err
 	}
+	_, statErr := os.Lstat(c.Dir)
+	missing := errors.Is(statErr, fs.ErrNotExist)
 	if err := prepareDir(c.Dir); err != nil {
 		return nil, err
 	}
@@ -89,6 +91,9 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 		if err != nil {
 			if b.listener != nil {
 				b.listener.Close()
+			}
+			if missing { // what this start made, it takes away again, unless there is something in it by now
+				err = errors.Join(err, removeDir(c.Dir))
 			}
 			b.release()
 		}

@@ -419,11 +419,27 @@ func TestStartThatFailsForItsSocketLeavesNoTopics(t *testing.T) {
 	start(t, first)
 	second := testConfig(t)
 	second.Socket = first.Socket
-	if _, err := New(second); err == nil {
-		t.Fatal("two brokers on one socket")
+	fails := func() {
+		t.Helper()
+		if b, err := New(second); err == nil {
+			b.Close()
+			t.Fatal("two brokers on one socket")
+		}
 	}
+	if _, err := os.Lstat(second.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the directory is there before: %v", err)
+	}
+	fails()
+	if _, err := os.Lstat(second.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it left the directory that it had made: %v", err)
+	}
+	// One that somebody else made stays, without topics.
+	if err := os.Mkdir(second.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fails()
 	entries, err := os.ReadDir(second.Dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {

@@ -108,7 +108,7 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	defer sub.Close()
 	fmt.Fprintf(stderr, "flash-arbitrage: ready, follows %s\n", o.topic)
 
-	publish := cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.signals) })
+	publish := again(stderr, cli.PublishWait(ctx, pub, cli.Patience, func() { note(stderr, cli.WaitsForRoom, o.signals) }))
 	h := newHunter(pools, publish, cyclePrinter(stdout, o.json), wallNow)
 	if h.began, err = processStart(); err != nil {
 		return err
@@ -116,7 +116,7 @@ func serve(ctx context.Context, conn *bus.Conn, pools *dex.Pools, o options, std
 	if o.from == "start" {
 		h.since = h.began
 	}
-	err = topicHint(follow(ctx, feed{sub, info.Tail}, h, o.untilIdle), o.topic)
+	err = topicHint(follow(ctx, &feed{sub, info.Tail, stderr}, h, o.untilIdle), o.topic)
 	if summaryErr := h.printSummary(summaryTo(stdout, stderr, o.json)); err == nil {
 		err = summaryErr
 	}
@@ -196,9 +196,31 @@ func topicHint(err error, topic string) error {
 // feed is a subscription as follow sees it.
 type feed struct {
 	*bus.Subscription
-	tail uint64 // where the topic ended before it was subscribed to
+	tail   uint64 // where the topic ended before it was subscribed to
+	stderr io.Writer
 }
 
-func (f feed) Poll(limit int, handle func(message []byte, since bool) error) (int, error) {
-	return f.Subscription.Poll(limit, func(m bus.Message) error { return handle(m.Bytes(), m.Position() >= f.tail) })
+// Poll goes on with a topic that was made again, all of which was published since.
+func (f *feed) Poll(limit int, handle func(message []byte, since bool) error) (int, error) {
+	n, err := f.Subscription.Poll(limit, func(m bus.Message) error { return handle(m.Bytes(), m.Position() >= f.tail) })
+	if again, ok := errors.AsType[*bus.RecreatedError](err); ok {
+		note(f.stderr, "%s", cli.MadeAgain(again))
+		f.tail, err = 0, nil
+	}
+	return n, err
+}
+
+// again returns what publishes a message by publish, and to the topic that was made again where the first attempt says that it was.
+func again(stderr io.Writer, publish func([]byte) error) func([]byte) error {
+	return func(message []byte) error {
+		err := publish(message)
+		for {
+			again, ok := errors.AsType[*bus.RecreatedError](err)
+			if !ok {
+				return err
+			}
+			note(stderr, "%s", cli.MadeAgain(again))
+			err = publish(message)
+		}
+	}
 }

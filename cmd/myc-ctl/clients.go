@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type clientView struct {
 	GID      *int       `json:"gid"`
 	SinceNs  int64      `json:"since_ns"`
 	Slots    []slotView `json:"slots"`
+
+	State  string        `json:"state"` // active; stalled: one of its handles holds others up
+	Stalls []clientStall `json:"stalls"`
 }
 
 type slotView struct {
@@ -33,7 +37,10 @@ func clientsCommand(to *target) *cobra.Command {
 		Use:   "clients [REGEX]",
 		Short: "List who is connected, and what each uses",
 		Long: `List who is connected to the broker, and what each uses: all, or those in whose name a regular expression is found. Without
-a broker, the processes that are attached to a topic are listed, as their handles name them.`,
+a broker, the processes that are attached to a topic are listed, as their handles name them.
+
+A client that holds others up, as one does whose process is stopped, is "stalled": to tell that it does not move, this takes up to
+2 s while somebody holds others up.`,
 		Example: "  myc-ctl clients\n  myc-ctl clients '^(feed|flash-arbitrage)$' -o json",
 		Args:    cobra.MaximumNArgs(1),
 	}
@@ -50,27 +57,30 @@ a broker, the processes that are attached to a topic are listed, as their handle
 				return err
 			}
 			clients = slices.DeleteFunc(clients, func(cl bus.Client) bool { return !listed(cl.Name) })
+			stalls := findStalls(c.Context(), conn, clients, func(topic string, err error) {
+				cli.Note(c, "whether somebody holds up topic %s cannot be told: %v", topic, err)
+			})
+			if err := c.Context().Err(); err != nil {
+				return err
+			}
+			views := clientViews(clients, stalls)
 			if output.String() == "json" {
-				return cli.PrintJSON(c.OutOrStdout(), clientViews(clients))
+				return cli.PrintJSON(c.OutOrStdout(), views)
 			}
-			table := cli.NewTable("client", ">pid", ">uid", ">since", "uses", "software")
-			for _, cl := range clients {
-				uid := "-"
-				if cl.UID >= 0 {
-					uid = fmt.Sprint(cl.UID)
-				}
-				table.Row(cl.Name, cl.PID, uid, cli.Age(time.Since(cl.Since)), uses(cl.Slots), cl.Software)
-			}
-			return table.Print(c.OutOrStdout())
+			return printClients(c.OutOrStdout(), views)
 		})
 	}
 	return c
 }
 
-func clientViews(clients []bus.Client) []clientView {
+func clientViews(clients []bus.Client, stalls slotStalls) []clientView {
 	list := []clientView{}
 	for _, cl := range clients {
-		v := clientView{Name: cl.Name, Software: cl.Software, PID: cl.PID, SinceNs: cl.Since.UnixNano(), Slots: []slotView{}}
+		v := clientView{Name: cl.Name, Software: cl.Software, PID: cl.PID, SinceNs: cl.Since.UnixNano(), Slots: []slotView{},
+			State: "active", Stalls: stalls.of(cl)}
+		if len(v.Stalls) > 0 {
+			v.State = "stalled"
+		}
 		if cl.UID >= 0 {
 			v.UID, v.GID = &cl.UID, &cl.GID
 		}
@@ -82,8 +92,35 @@ func clientViews(clients []bus.Client) []clientView {
 	return list
 }
 
+func printClients(w io.Writer, clients []clientView) error {
+	var b strings.Builder
+	stalled := 0
+	table := cli.NewTable("client", ">pid", ">uid", ">since", "uses", "state", "software")
+	for _, cl := range clients {
+		uid := "-"
+		if cl.UID != nil {
+			uid = fmt.Sprint(*cl.UID)
+		}
+		table.Row(cl.Name, cl.PID, uid, cli.Age(time.Since(time.Unix(0, cl.SinceNs))), uses(cl.Slots), cl.State, cl.Software)
+		if len(cl.Stalls) > 0 {
+			stalled++
+		}
+		for _, s := range cl.Stalls {
+			fmt.Fprintf(&b, "  stalled   %s of %s (%s, %s): %s\n", s.ID, s.Topic, cl.Name, s.process(cl.PID), s.stallView)
+		}
+	}
+	verdict := count(len(clients), "client")
+	if stalled > 0 {
+		verdict += fmt.Sprintf(", %d of them stalled", stalled)
+	}
+	if _, err := fmt.Fprintf(w, "%s\n%s\n", verdict, &b); err != nil {
+		return err
+	}
+	return table.Print(w)
+}
+
 // uses lists slots as people read them: "market_data p0 c3".
-func uses(slots []bus.Slot) string {
+func uses(slots []slotView) string {
 	var b strings.Builder
 	last := ""
 	for _, s := range slots {

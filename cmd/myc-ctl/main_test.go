@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,13 +18,18 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/internal/script"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 func TestMain(m *testing.M) {
 	serve := clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB, Slow: topic.Drop},
 		topic.Config{Name: "execution", Size: topic.MiB, Routing: topic.Queue})
 	script.Main(m, map[string]func(){"myc-ctl": main, "broker": serve, "attached": clitest.Attached, "stop": clitest.Stop, "claim": claimMain,
-		"bytes": bytesMain, "unhex": unhexMain, "held": heldMain})
+		"bytes": bytesMain, "unhex": unhexMain, "held": heldMain,
+		"fill": fillMain, "shows": showsMain,
+		"dropped": readerMain(func(c shmring.ConsumerInfo) bool { return c.Dropped }),
+		"lapped":  readerMain(func(c shmring.ConsumerInfo) bool { return c.LagBytes > 3*uint64(topic.MinSize) }),
+		"told":    readerMain(func(c shmring.ConsumerInfo) bool { return c.Laps > 0 && c.LagBytes == 0 && !c.Dropped })})
 }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
@@ -60,7 +67,7 @@ func unhexMain() {
 }
 
 // heldMain runs a program whose input does not end, passes SIGINT on to it, and ends as it does: `held PROGRAM ARG...` writes it a line
-// now and then, `held -silent PROGRAM ARG...` nothing.
+// now and then, `held -silent PROGRAM ARG...` nothing. A program that is stopped goes on for SIGINT, so that a transcript that fails ends.
 func heldMain() {
 	args := os.Args[1:]
 	silent := args[0] == "-silent"
@@ -70,7 +77,9 @@ func heldMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error {
+		return errors.Join(cmd.Process.Signal(os.Interrupt), cmd.Process.Signal(syscall.SIGCONT))
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err == nil {
@@ -109,4 +118,43 @@ func claimMain() {
 	<-ctx.Done()
 	pub.Close()
 	c.Close()
+}
+
+// fillMain publishes to a topic of the bus in a directory whenever there is room, until SIGINT: `fill DIR TOPIC`.
+func fillMain() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	c, err := bus.OpenDir(os.Args[1], bus.Options{})
+	var pub *bus.Publisher
+	if err == nil {
+		pub, err = c.Publisher(os.Args[2])
+	}
+	for err == nil {
+		if err = pub.PublishWait(ctx, make([]byte, 1000)); err == nil {
+			err = ctx.Err()
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.Join(pub.Close(), c.Close())
+	}
+	clitest.ExitWith(err)
+}
+
+// showsMain runs a program, passes on what it prints, and fails unless a regular expression is found there: `shows REGEX PROGRAM ARG...`.
+func showsMain() {
+	out, err := exec.Command(os.Args[2], os.Args[3:]...).Output()
+	os.Stdout.Write(out)
+	if err == nil && !regexp.MustCompile(os.Args[1]).Match(out) {
+		err = fmt.Errorf("no match for %q", os.Args[1])
+	}
+	clitest.ExitWith(err)
+}
+
+// readerMain returns a program that succeeds if a consumer is as told: `dropped DIR TOPIC ID`.
+func readerMain(is func(shmring.ConsumerInfo) bool) func() {
+	return func() {
+		if c := clitest.Consumer(os.Args[1], os.Args[2], os.Args[3]); !is(c) {
+			clitest.ExitWith(fmt.Errorf("it is %+v", c))
+		}
+	}
 }

@@ -23,8 +23,9 @@ func subCommand(to *target) *cobra.Command {
 		Use:   "sub NAME",
 		Short: "Print a topic's messages as they come",
 		Long: `Print a topic's messages as they come: the text of text messages (TLV type 250), others decoded, a line each. It holds no
-publisher up, and says on stderr what it missed, unless --reliable is given. Of a queue it takes nothing away, unless --group makes it a
-member: then what it prints is handled.`,
+publisher up, and says on stderr what it missed, unless --reliable or --slow is given. Of a queue it takes nothing away, unless
+--group makes it a member: then what it prints is handled. It ends when the topic is deleted; one that was made again before it had
+read all of the old one is gone on with.`,
 		Example: "  myc-ctl sub market_data\n" +
 			"  myc-ctl sub signals --from oldest --count 10 -o json\n" +
 			"  myc-ctl sub execution --reliable -o raw > messages.bin\n" +
@@ -35,8 +36,11 @@ member: then what it prints is handled.`,
 	from := c.Flags().String("from", "newest", "where to begin: `oldest|newest|POS`")
 	cli.CompleteFlag(c, "from", "oldest", "newest")
 	count := c.Flags().Int("count", 0, "end after `N` messages; 0 is without end")
-	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber")
+	reliable := c.Flags().Bool("reliable", false, "miss nothing: publishers wait for this subscriber, as with --slow block")
+	slow := cli.ChoiceFlag(c, c.Flags(), "slow", "", "hold up nobody, or publishers: for as long as it takes, or for the topic's patience, "+
+		"and then miss some or end", "lossy", "block", "drop", "evict")
 	group := c.Flags().String("group", "", "join the queue group `NAME`, and take from it what is printed")
+	c.MarkFlagsMutuallyExclusive("reliable", "slow", "group")
 	output := cli.OutputFlag(c, "text", "json", "hex", "raw")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		start, err := parseStart(*from)
@@ -48,12 +52,12 @@ member: then what it prints is handled.`,
 		}
 		options := []bus.SubscribeOption{bus.From(start)}
 		switch {
-		case *group != "" || c.Flags().Changed("group"):
+		case c.Flags().Changed("group"):
 			options = append(options, bus.Group(*group))
 		case *reliable:
-			options = append(options, bus.Fanout(), bus.Slow(bus.Block))
+			options = append(options, bus.Fanout(), slowModes["block"])
 		default:
-			options = append(options, bus.Fanout(), bus.Lossy())
+			options = append(options, bus.Fanout(), slowModes[slow.String()])
 		}
 		conn, err := to.read(c)
 		return cli.Stream(c.Context(), with(conn, err, func(conn *bus.Conn) error {
@@ -63,13 +67,15 @@ member: then what it prints is handled.`,
 			}
 			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
 			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String(), member: *group != ""}
-			err = p.run(c.Context(), *count, func(l *bus.LappedError) {
-				cli.Note(c, "missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
-			})
+			err = p.run(c.Context(), *count, func(gap error) { cli.Note(c, "%s", whatWasMissed(gap)) })
 			return ended(args[0], errors.Join(err, sub.Close()))
 		}))
 	}
 	return c
+}
+
+var slowModes = map[string]bus.SubscribeOption{
+	"lossy": bus.Lossy(), "block": bus.Slow(bus.Block), "drop": bus.Slow(bus.Drop), "evict": bus.Slow(bus.Evict),
 }
 
 func parseStart(s string) (bus.Start, error) {
@@ -96,8 +102,19 @@ type printer struct {
 	member   bool // of a group: what was printed is out before it counts as handled
 }
 
+// whatWasMissed says what an error that is bus.ErrLapped does.
+func whatWasMissed(gap error) string {
+	if again, ok := errors.AsType[*bus.RecreatedError](gap); ok {
+		return cli.MadeAgain(again)
+	}
+	if l, ok := errors.AsType[*bus.LappedError](gap); ok {
+		return fmt.Sprintf("missed %d bytes of the ring, position %d to %d", l.Missed(), l.From, l.To)
+	}
+	return gap.Error()
+}
+
 // run prints count messages, or without end if it is 0. What was printed is flushed whenever it has to wait.
-func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedError)) error {
+func (p *printer) run(ctx context.Context, count int, missed func(gap error)) error {
 	const burst = 256
 	for printed := 0; count == 0 || printed < count; {
 		limit := burst
@@ -106,15 +123,15 @@ func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedErr
 		}
 		n, err := p.sub.Poll(limit, p.print)
 		printed += n
-		lapped, isLapped := errors.AsType[*bus.LappedError](err)
+		gap := errors.Is(err, bus.ErrLapped)
 		if n < limit || err != nil {
 			if flushErr := p.out.Flush(); err == nil {
 				err = flushErr
 			}
 		}
 		switch {
-		case isLapped:
-			missed(lapped)
+		case gap:
+			missed(err)
 		case err != nil:
 			return err
 		case n < limit:
@@ -122,7 +139,7 @@ func (p *printer) run(ctx context.Context, count int, missed func(*bus.LappedErr
 		default:
 			err = ctx.Err()
 		}
-		if err != nil && !isLapped {
+		if err != nil && !gap {
 			return errors.Join(err, p.out.Flush())
 		}
 	}

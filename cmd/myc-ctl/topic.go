@@ -187,7 +187,10 @@ func inspectCommand(to *target) *cobra.Command {
 		Use:   "inspect NAME",
 		Short: "Show a topic: sizes, counters, who publishes, who lags how far",
 		Long: `Show a topic: sizes, counters, who publishes, who lags how far. Nobody who uses the topic notices. lag_messages is counted by a
-walk over the ring; it is left out beyond 64 MiB and where messages were overwritten.`,
+walk over the ring; it is left out beyond 64 MiB and where messages were overwritten.
+
+A live process that holds others up, as one does that is stopped, is "stalled": to tell that it does not move, this takes up to
+2 s while somebody holds others up.`,
 		Example:           "  myc-ctl topic inspect market_data\n  myc-ctl topic inspect market_data -o json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: to.completeTopic,
@@ -216,9 +219,19 @@ func findTopic(ctx context.Context, conn *bus.Conn, name string) (topicView, err
 		return topicView{}, err
 	}
 	for _, s := range states {
-		if s.Config.Name == name {
-			return viewTopic(ctx, conn, s)
+		if s.Config.Name != name {
+			continue
 		}
+		stalls, lookErr := []bus.Stall(nil), error(nil)
+		if s.State == "active" {
+			stalls, lookErr = conn.Stalls(ctx, name)
+		}
+		v, err := viewTopic(ctx, conn, s)
+		v.mark(stalls)
+		if err == nil {
+			err = lookErr
+		}
+		return v, err
 	}
 	return topicView{}, fmt.Errorf("inspect topic %q: %w", name, bus.ErrNoTopic)
 }
@@ -227,6 +240,16 @@ func (v topicView) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s\n", v.Name, v.verdict())
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	for _, p := range v.Producers {
+		if p.Stall != nil {
+			line(p.State, "%s (%s, %s): %s", p.ID, p.Client, p.Stall.process(p.PID), p.Stall)
+		}
+	}
+	for _, s := range v.Consumers {
+		if s.Stall != nil {
+			line(s.State, "%s (%s, %s): %s", s.ID, s.Client, s.Stall.process(s.PID), s.Stall)
+		}
 	}
 	line("topic", "%s %s, %s, messages of up to %s", v.Kind, v.Routing, topic.Size(v.Size), topic.Size(v.MaxFrame))
 	if v.TailPosition == nil {
@@ -254,7 +277,7 @@ func (v topicView) print(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	table := cli.NewTable("consumer", "client", "mode", ">position", ">lag", ">messages behind", ">missed", "state")
+	table := cli.NewTable("consumer", "client", "mode", ">position", ">lag", ">messages behind", ">missed", ">laps", "state")
 	for _, s := range v.Consumers {
 		behind := "-"
 		if s.LagMessages != nil {
@@ -264,7 +287,7 @@ func (v topicView) print(w io.Writer) error {
 		if s.Group != nil {
 			mode += " of " + *s.Group
 		}
-		table.Row(s.ID, s.Client, mode, s.Position, cli.Size(s.LagBytes), behind, cli.Size(s.MissedBytes), s.State)
+		table.Row(s.ID, s.Client, mode, s.Position, cli.Size(s.LagBytes), behind, cli.Size(s.MissedBytes), s.Laps, s.State)
 	}
 	return table.Print(w)
 }

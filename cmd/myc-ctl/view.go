@@ -46,7 +46,9 @@ type producerView struct {
 	Bytes           uint64 `json:"bytes"`
 	BackPressuredNs uint64 `json:"back_pressured_ns"`
 	OpenClaim       uint64 `json:"open_claim_position"` // 0: none
-	State           string `json:"state"`               // active, dead
+	State           string `json:"state"`               // active, stalled, dead
+
+	Stall *stallView `json:"stall"` // null unless it is stalled
 }
 
 type consumerView struct {
@@ -63,7 +65,9 @@ type consumerView struct {
 	Bytes       uint64  `json:"bytes"`
 	MissedBytes uint64  `json:"missed_bytes"`
 	Laps        uint64  `json:"laps"`
-	State       string  `json:"state"` // active, catching up, dropped, dead, orphan
+	State       string  `json:"state"` // active, catching up, stalled, dropped, dead, orphan
+
+	Stall *stallView `json:"stall"` // null unless it is stalled
 }
 
 // walkAtMost is the lag in bytes up to which messages are counted.
@@ -92,7 +96,8 @@ func viewTopic(ctx context.Context, conn *bus.Conn, s bus.TopicState) (topicView
 		v.Tail = "walked"
 	}
 	for _, p := range info.Producers {
-		v.Producers = append(v.Producers, producerView{p.ID, p.Name, p.PID, p.Messages, p.Bytes, p.BackPressuredNs, p.OpenClaim, producerState(p)})
+		v.Producers = append(v.Producers, producerView{ID: p.ID, Client: p.Name, PID: p.PID, Messages: p.Messages, Bytes: p.Bytes,
+			BackPressuredNs: p.BackPressuredNs, OpenClaim: p.OpenClaim, State: producerState(p)})
 	}
 	for _, p := range info.Consumers {
 		var group *string
@@ -156,24 +161,24 @@ func (v topicView) verdict() string {
 		return v.State
 	}
 	var lag *consumerView
-	dead := 0
+	are := map[string]int{}
 	for i := range v.Consumers {
 		c := &v.Consumers[i]
-		if c.State == "dead" {
-			dead++
-		}
+		are[c.State]++
 		if lag == nil || c.LagBytes > lag.LagBytes {
 			lag = c
 		}
 	}
 	for _, p := range v.Producers {
-		if p.State == "dead" {
-			dead++
-		}
+		are[p.State]++
 	}
 	s := fmt.Sprintf("%s, %s", count(len(v.Producers), "producer"), count(len(v.Consumers), "consumer"))
-	if dead > 0 {
-		s += fmt.Sprintf(", %d of them dead", dead)
+	of := " of them"
+	for _, state := range []string{"dead", "stalled", "dropped"} {
+		if n := are[state]; n > 0 {
+			s += fmt.Sprintf(", %d%s %s", n, of, state)
+			of = ""
+		}
 	}
 	if lag != nil && lag.LagBytes > 0 {
 		s += fmt.Sprintf(", the furthest behind is %s (%s) by %s", lag.Client, lag.ID, cli.Size(lag.LagBytes))

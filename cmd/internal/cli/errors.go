@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"syscall"
 	"time"
+
+	"github.com/mycelium-bus/mycelium/bus"
 )
 
 // Exit codes of every program.
@@ -95,4 +97,13 @@ func SocketHint(err error, socket string) error {
 		return WithHint(err, "only the broker's user, its group and root may connect to %s: see `group` in the broker's config", socket)
 	}
 	return err
+}
+
+// MadeAgain says what became of a topic that a program goes on reading.
+func MadeAgain(e *bus.RecreatedError) string {
+	s := fmt.Sprintf("topic %s was deleted and made again: what lay between is lost", e.Topic)
+	if e.Missed > 0 {
+		s += fmt.Sprintf(", %d bytes of the new one's ring at least", e.Missed)
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package clitest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/broker"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 // Broker returns a program for transcripts: `broker DIR` serves DIR with the given topics at $MYC_SOCKET until SIGINT.
@@ -54,18 +56,38 @@ func Attached() {
 	ExitWith(err)
 }
 
-// Stop is a program for transcripts: `stop DIR` stops the broker that has a bus directory (SIGSTOP), `stop -c DIR` lets it go on.
+// Stop is a program for transcripts: `stop DIR` stops the broker that has a bus directory (SIGSTOP), `stop DIR TOPIC ID` the process
+// of a topic's consumer; `stop -c ...` lets it go on.
 func Stop() {
-	what, dir := syscall.SIGSTOP, os.Args[len(os.Args)-1]
-	if os.Args[1] == "-c" {
-		what = syscall.SIGCONT
+	what, args := syscall.SIGSTOP, os.Args[1:]
+	if args[0] == "-c" {
+		what, args = syscall.SIGCONT, args[1:]
 	}
-	note, err := os.ReadFile(filepath.Join(dir, ".lock"))
-	ExitWith(err)
 	var pid int
-	_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
-	ExitWith(err)
+	if len(args) > 1 {
+		pid = Consumer(args[0], args[1], args[2]).PID
+	} else {
+		note, err := os.ReadFile(filepath.Join(args[0], ".lock"))
+		ExitWith(err)
+		_, err = fmt.Sscanf(string(note), "pid %d,", &pid)
+		ExitWith(err)
+	}
 	ExitWith(syscall.Kill(pid, what))
+}
+
+// Consumer returns the consumer with an ID of a topic of the bus in a directory; without one, it ends the program.
+func Consumer(dir, topic, id string) shmring.ConsumerInfo {
+	c, err := bus.OpenDir(dir, bus.Options{})
+	ExitWith(err)
+	info, err := c.Inspect(context.Background(), topic)
+	ExitWith(errors.Join(err, c.Close()))
+	for _, consumer := range info.Consumers {
+		if consumer.ID == id {
+			return consumer
+		}
+	}
+	ExitWith(fmt.Errorf("topic %q has no consumer %s", topic, id))
+	panic("unreachable")
 }
 
 // ExitWith ends a program for transcripts with the error, unless there is none.
