@@ -43,12 +43,16 @@ func (c *Conn) stalls(ctx context.Context, name string) ([]Stall, error) {
 	var found []Stall
 	tick := time.NewTicker(StallAfter / 20)
 	defer tick.Stop()
-	for first := time.Now(); ; {
+	var first time.Time // of the looks
+	for {
 		info, err := a.ring.Inspect()
 		if err != nil {
 			return nil, err
 		}
 		now := time.Now()
+		if first.IsZero() {
+			first = now
+		}
 		begun, _ := seen.Look(now, info)
 		for _, s := range begun {
 			found = append(found, Stall{s, shmring.Paused(s.PID)})

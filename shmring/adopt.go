@@ -26,12 +26,18 @@ func (m *Member) adopt() bool {
 	if seen == m.orphansSeen {
 		return false
 	}
+	busy := false
 	for _, slot := range m.ring.orphansOf(m.group, m.held.until) {
 		if m.adoptSlot(slot) {
 			return m.err == nil
 		}
+		// order: acquire, pair [state] with Member.adoptSlot of another one, who may hold the lock and not have the slot yet, or a
+		// granter, who looked and will let it go.
+		busy = busy || state(m.ring.consumerWord(slot, cState).Load()).kind() == slotOrphan
 	}
-	m.orphansSeen = seen
+	if !busy {
+		m.orphansSeen = seen
+	}
 	return false
 }
 
@@ -112,7 +118,7 @@ func (r *Ring) leftOrphan(group uint64) {
 
 // repairMember frees the slot of a dead member, or leaves it as an orphan if it has messages in its hands.
 func (r *Ring) repairMember(slot uint64, s state, dry bool) []Mended {
-	if r.alive(consumerLocks, slot) {
+	if !r.died(consumerLocks, slot, r.consumerWord(slot, cState), s) {
 		return nil
 	}
 	m := Mended{fmt.Sprintf("c%d.%d", slot, s.gen()), readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
@@ -126,10 +132,7 @@ func (r *Ring) repairMember(slot uint64, s state, dry bool) []Mended {
 			// order: acquire, pair [limit] with Producer.refresh.
 			m.What = fmt.Sprintf("member of group %q died with the messages from %d to %d: they are left to the others",
 				readName(r.groupName(s.group())), unpack(from, alignDown(r.limit.Load(), frameAlign)), end)
-		} else if !dry {
-			// order: sequentially consistent, pair [from] with Ring.rangeOf: a take that it did not win.
-			w(cFrom).CompareAndSwap(from, 0)
-		}
+		} // else it is of a take that it did not win: who joins next stores NONE before it is a member
 	}
 	// order: sequentially consistent, pair [state] with every scan. A CAS on the word as it was before the lock was probed.
 	if !dry && !w(cState).CompareAndSwap(uint64(s), uint64(to)) {

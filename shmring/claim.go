@@ -40,7 +40,7 @@ func (p *Producer) Publish(message []byte) error {
 	p.data.Word(pos).StoreRelease(pos ^ p.nonce)
 	// order: acquire (these two), pair [asleep] with Ring.fallAsleep, [wake] with Producer.wakeReaders: after the stamp, by the
 	// sleeper's barrier or this handle's fence.
-	if p.fences || p.asleep.Load() == p.wake.Load() {
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
 		p.wakeReaders()
 	}
 	runtime.KeepAlive(p)
@@ -97,7 +97,7 @@ func (p *Producer) publishShared(message []byte) bool {
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees the stamp.
 	p.slotPosition.StoreRelease(0)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || p.asleep.Load() == p.wake.Load() {
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
 		p.wakeReaders()
 	}
 	runtime.KeepAlive(p)
@@ -168,7 +168,7 @@ func (c Claim) Commit(used int) error {
 	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
 	p.data.Word(c.pos).StoreRelease(c.pos ^ p.nonce)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || p.asleep.Load() == p.wake.Load() {
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
 		p.wakeReaders()
 	}
 	runtime.KeepAlive(p)
@@ -380,7 +380,7 @@ func (p *Producer) finish(used uint64) {
 		p.setBound()
 		p.slotPosition.StoreRelaxed(0) // order: none, for tools
 		// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-		if p.fences || p.asleep.Load() == p.wake.Load() {
+		if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
 			p.wakeReaders()
 		}
 		runtime.KeepAlive(p)
@@ -392,7 +392,7 @@ func (p *Producer) finish(used uint64) {
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees all stamps.
 	p.slotPosition.StoreRelease(0)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || p.asleep.Load() == p.wake.Load() {
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
 		p.wakeReaders()
 	}
 	runtime.KeepAlive(p) // or the collector could take a forgotten handle's slot away under the last stores

@@ -44,6 +44,8 @@ const DefaultGroup = "default"
 // pack puts a position, a multiple of 16, into 54 bits and a tag into the 10 bits above.
 func pack(pos, tag uint64) uint64 { return pos/frameAlign&(1<<54-1) | tag<<54 }
 
+const maxTag = 1<<10 - 1
+
 // packedTag returns what pack put above the position.
 func packedTag(w uint64) uint64 { return w >> 54 }
 
@@ -214,7 +216,9 @@ func (r *Ring) makeGroups(f func() error) error {
 	if r.closing() {
 		return ErrClosed
 	}
-	return f()
+	var made error
+	fault := r.Guard(func() { made = f() })
+	return errors.Join(fault, made)
 }
 
 // lockSoon tries for 100 ms to lock a byte of the consumers' lock file: it is held for some instructions, unless its holder was
@@ -304,10 +308,27 @@ func (r *Ring) startNew(group uint64, gen uint32) error {
 	return nil // producers went round within each of these loops; who joins first starts it anew
 }
 
-// nextStart draws a number for a group's start.
+// nextStart draws a number for a group's start that no other group has: the counter comes round.
 func (r *Ring) nextStart() uint64 {
-	// order: sequentially consistent, pair [groups] with Producer.gateOfGroups: before the group's word and the look at the limit.
-	return r.cursors.Word(offGroupStarts).Add(1)%maxStart + 1
+	for range maxStart {
+		// order: sequentially consistent, pair [groups] with Producer.gateOfGroups: before the group's word and the look at the limit.
+		number := r.cursors.Word(offGroupStarts).Add(1)%maxStart + 1
+		if !r.numberInUse(number) {
+			return number
+		}
+	}
+	return maxStart // there are fewer groups than numbers: somebody scribbles
+}
+
+// numberInUse reports whether a group has the number.
+func (r *Ring) numberInUse(number uint64) bool {
+	for g := range r.groups {
+		// order: acquire, pair [start] with Ring.startGroup.
+		if r.groupWord(g, gStart).Load() == number {
+			return true
+		}
+	}
+	return false
 }
 
 // unmakeGroup takes a group back that was made and then refused. Nobody was granted a slot in it.

@@ -65,6 +65,10 @@ func (r *Ring) viewGroups(views []groupView, all bool) []groupView {
 
 // viewMembers looks at the slots of the groups' members and orphans.
 func (r *Ring) viewMembers(views []groupView, limit uint64) {
+	var index [maxGroups]uint16 // of a group's view, from 1
+	for i, v := range views {
+		index[v.group] = uint16(i + 1)
+	}
 	// order: acquire, pair [used] with Ring.activate.
 	for slot := range min(r.usedConsumers.Load(), r.consumers) {
 		// order: acquire, pair [state] with Ring.activate and Member.adoptSlot.
@@ -72,18 +76,18 @@ func (r *Ring) viewMembers(views []groupView, limit uint64) {
 		if s.kind() != slotMember && s.kind() != slotOrphan {
 			continue
 		}
-		for i := range views {
-			if v := &views[i]; v.group == s.group() {
-				if s.kind() == slotOrphan {
-					v.orphans++
-				} else {
-					v.members++
-				}
-				if from, end := r.rangeOf(slot, v, limit); from != end {
-					v.gate = earlier(v.gate, from)
-					v.unacked += end - from
-				}
-			}
+		if s.group() >= maxGroups || index[s.group()] == 0 {
+			continue
+		}
+		v := &views[index[s.group()]-1]
+		if s.kind() == slotOrphan {
+			v.orphans++
+		} else {
+			v.members++
+		}
+		if from, end := r.rangeOf(slot, v, limit); from != end {
+			v.gate = earlier(v.gate, from)
+			v.unacked += end - from
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (r *Ring) joinGroup(g Grant, group uint64, from From) (l *lease, number uin
 	dropped := uint32(r.droppedWord(r.consumers + group).Load())
 	// order: acquire, pair [start]: written under the lock.
 	joined := uint32(w(gJoined).Load())
-	if old.kind() == groupStarting || int32(dropped-joined) >= 0 {
+	if old.kind() == groupStarting || dropped-joined <= old.gen()-joined {
 		number, err = r.startGroup(group, g.Lock, from)
 		// order: release (acquire for the head), pairs [won] with Member.confirm and [head]: as above, for the new start.
 		r.consumerWord(slot, cWon).StoreRelease(w(gHead).Load()&^(groupNobody<<54) | number<<54)
@@ -89,6 +89,13 @@ func (r *Ring) startGroup(group uint64, h int, from From) (number uint64, err er
 	// order: acquire, pair [start]: written under the lock.
 	goesOn := r.groupPolicy(group).Durable && w(gStart).Load() != 0
 	number = r.nextStart()
+	if !goesOn {
+		// The stand-in, as of a joining reader: refreshes that see the group from here on must not go by a head that lies ahead of where
+		// it will begin. NONE as the start's number: if this joiner dies, nobody goes on from there.
+		w(gStart).StoreRelease(0) // order: release, pair [start] with the next joiner.
+		// order: sequentially consistent, pair [head] with scans (acquire, pair [limit]): before the look at the limit below.
+		w(gHead).Store(pack(alignDown(r.limit.Load(), frameAlign)-r.capacity, groupNobody))
+	}
 	// order: acquire, pair [join] with Producer.refresh: after the full fence. Either the refresh's scan saw the group, or this load
 	// sees a limit that bounds what that refresh can reach.
 	limit := r.limit.Load()

@@ -64,7 +64,9 @@ type ConsumerInfo struct {
 }
 
 // Gates reports whether producers wait for this consumer.
-func (c ConsumerInfo) Gates() bool { return c.Mode != "lossy" && !c.Dropped && c.Alive }
+func (c ConsumerInfo) Gates() bool {
+	return c.Mode == "orphan" || c.Mode != "lossy" && !c.Dropped && c.Alive
+}
 
 // Inspect looks at the ring. It takes no lock and writes nothing; it returns [ErrCorrupt] where a file shows what the
 // protocol never writes.

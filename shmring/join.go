@@ -102,6 +102,7 @@ func (r *Ring) newReader(slot uint64, name string) *Reader {
 	w(cStartedNs).StoreRelaxed(uint64(now().UnixNano())) // order: none, see above
 	w(cPid).StoreRelaxed(uint64(os.Getpid()))            // order: none, see above
 	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), name)
+	rd.name = name
 	return rd
 }
 
@@ -133,6 +134,7 @@ func (rd *Reader) join(g Grant, from From) error {
 	if rd.gates {
 		rd.catchingUp = true
 		rd.checkGate()
+		r.freed() // the gate moved up from the stand-in
 	}
 	return nil
 }

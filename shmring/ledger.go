@@ -67,7 +67,9 @@ func (l list) append(e listEntry) {
 func (l list) all() (entries []numbered, drawn uint64) {
 	// order: acquire, pair [list] with list.append.
 	drawn = l.mem.Word(l.next).Load()
-	for number := drawn - min(drawn, l.n) + 1; number <= drawn; number++ {
+	n := min(drawn, l.n)
+	for i := range n { // not up to drawn: anybody may have written that
+		number := drawn - n + 1 + i
 		at := l.entries + listEntrySize*((number-1)%l.n)
 		var e listEntry
 		// order: acquire, pair [list] with list.append: before the words.

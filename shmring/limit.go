@@ -27,15 +27,14 @@ func (p *Producer) refresh(size uint64) (err error) {
 }
 
 func (p *Producer) refreshed(size uint64) error {
-	by, err := p.look(size)
-	if err == ErrBackPressure && p.ungate(by) {
-		by, err = p.look(size)
+	by, end, err := p.look(size)
+	if (err == nil || err == ErrBackPressure) && p.ungate(end, err != nil) && err != nil {
+		by, _, err = p.look(size)
 	}
 	switch {
 	case err == ErrBackPressure:
 		p.held(by)
 	case err == nil:
-		p.patience.bounded(by)
 		if !p.blockedSince.IsZero() {
 			// order: none, only this handle writes the counter.
 			p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(now().Sub(p.blockedSince)))
@@ -45,11 +44,11 @@ func (p *Producer) refreshed(size uint64) error {
 	return err
 }
 
-// look is one scan: it raises the limit as far as the gates allow, and tells what bounded it.
-func (p *Producer) look(size uint64) (holder Holder, err error) {
+// look is one scan: it raises the limit as far as the gates allow, and tells what bounded it, and where the claim would end.
+func (p *Producer) look(size uint64) (holder Holder, end uint64, err error) {
 	r := p.ring
 	if r.closing() {
-		return holder, ErrClosed
+		return holder, 0, ErrClosed
 	}
 	var t uint64
 	if p.single {
@@ -61,10 +60,10 @@ func (p *Producer) look(size uint64) (holder Holder, err error) {
 		// order: acquire, pair [tail] with Producer.reserveShared: before the slots.
 		t = r.tail.Load()
 		if t%frameAlign != 0 {
-			return holder, r.corruptTail(t)
+			return holder, 0, r.corruptTail(t)
 		}
 	}
-	end := p.place(t, size).end
+	end = p.place(t, size).end
 	bound := alignUp(end, p.segment)
 	bound = p.gateOfReaders(bound, &holder)
 	bound = p.gateOfGroups(bound, end, &holder)
@@ -85,9 +84,9 @@ func (p *Producer) look(size uint64) (holder Holder, err error) {
 	// limit that allowed it.
 	shm.FenceStores()
 	if before(p.limit, end) {
-		return holder, ErrBackPressure
+		return holder, end, ErrBackPressure
 	}
-	return holder, nil
+	return holder, end, nil
 }
 
 // repairAfter is how long a producer waits for the same claim or cursor before it looks whether its owner is dead.

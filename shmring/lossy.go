@@ -98,4 +98,7 @@ func (r *Reader) missed(pos, to uint64) {
 	// order: none (these two), only this handle writes the counters.
 	r.missedBytes.StoreRelaxed(r.nMissed)
 	r.laps.StoreRelaxed(r.nLaps)
+	if r.gates {
+		r.ring.recordLoss(Loss{Slot: int(r.slot), Gen: r.tenant, Group: -1, Name: r.name, From: pos, To: to})
+	}
 }

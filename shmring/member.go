@@ -189,7 +189,7 @@ func (m *Member) consume() {
 	}
 	m.pos, m.known = m.next, 0
 	if m.held.adopted && m.pos != m.held.until {
-		m.acknowledge(pack(m.pos, 1))
+		m.acknowledge(pack(m.pos, 0)) // not delivered yet
 	}
 }
 
@@ -216,13 +216,13 @@ func (m *Member) lend() (Frame, bool) {
 				return Frame{}, false
 			}
 			m.pos, m.next, m.known = next, next, 0
-			if next != m.held.until && !m.acknowledge(pack(next, 1)) {
+			if next != m.held.until && !m.acknowledge(pack(next, 0)) {
 				return Frame{}, false
 			}
 			continue
 		}
-		if m.known > 0 { // again: the slot's words tell the next one how often
-			m.acknowledge(pack(m.pos, uint64(m.known+1)))
+		if again := uint64(min(m.known+1, maxTag)); m.known > 0 || m.position(m.held.fromAs) == m.pos && packedTag(m.held.fromAs) != again {
+			m.acknowledge(pack(m.pos, again)) // the slot's words tell the next one how often
 		}
 		m.known++
 		m.next = next
@@ -314,7 +314,7 @@ func (m *Member) Release() {
 	if m.pos == m.held.until {
 		m.finish()
 	} else if m.pos != m.position(m.held.fromAs) {
-		m.acknowledge(pack(m.pos, uint64(max(m.known, 1))))
+		m.acknowledge(pack(m.pos, uint64(min(m.known, maxTag))))
 	}
 }
 
@@ -345,7 +345,7 @@ func (m *Member) Redelivered() bool { return m.held.adopted || m.known > 1 }
 // Ready reports whether a Next would find something: a message at the group's head, a range to go on with, or one that was left behind.
 // To sleep, look at it after the last look at Next.
 func (m *Member) Ready() bool {
-	if m.pos != m.held.until || m.err != nil {
+	if m.pos != m.held.until || m.err != nil || m.ring.closing() {
 		return true
 	}
 	// order: acquire, pair [orphans] with Ring.leftOrphan.
@@ -405,7 +405,7 @@ func (m *Member) giveBack() {
 	case m.pos == m.held.until:
 		m.finish()
 	case m.pos != m.position(m.held.fromAs):
-		m.acknowledge(pack(m.pos, uint64(max(m.known, 1))))
+		m.acknowledge(pack(m.pos, uint64(min(m.known, maxTag))))
 	}
 	if m.held.fromAs == 0 {
 		return

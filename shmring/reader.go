@@ -45,6 +45,7 @@ type Reader struct {
 	policy            Slow
 	credit            uint64
 	catchingUp        bool
+	name              string // as the slot has it, for the ledger of losses
 	adrift            bool   // dropped, and not gating again yet
 	tenant            uint32 // the generation that this tenant began with; each return to the gates takes another
 
@@ -123,7 +124,10 @@ func (r *Reader) empty(pos uint64) (Frame, bool) {
 	if moved {
 		r.publish()
 	}
-	if r.adrift && r.err == nil && !r.regate() {
+	if r.err == nil && r.isDropped() {
+		r.ungated()
+	}
+	if r.err == nil && r.mayRegate() && !r.regate() {
 		return Frame{}, false
 	}
 	if !moved && r.ring.closing() {
@@ -213,8 +217,7 @@ func (r *Reader) publish() {
 
 // checkGate follows a move of a gating cursor: the end of catching up, and the promise that the limit stays within reach.
 func (r *Reader) checkGate() {
-	// order: acquire, pair [dropped] with Producer.ungate. A block reader is never dropped; for it the limit alone tells.
-	if r.copies && r.dropped.Load() == uint64(r.lease.state.gen()) {
+	if r.isDropped() {
 		r.ungated()
 		return
 	}

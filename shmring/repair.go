@@ -116,7 +116,7 @@ func (r *Ring) repairConsumer(slot uint64, dry bool) []Mended {
 	if s.kind() == slotMember {
 		return r.repairMember(slot, s, dry)
 	}
-	if s.kind() != slotReader && s.kind() != slotLossy || r.alive(consumerLocks, slot) {
+	if s.kind() != slotReader && s.kind() != slotLossy || !r.died(consumerLocks, slot, r.consumerWord(slot, cState), s) {
 		return nil
 	}
 	m := Mended{fmt.Sprintf("c%d.%d", slot, r.tenantOf(slot, s)), readName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize)),
@@ -128,11 +128,19 @@ func (r *Ring) repairConsumer(slot uint64, dry bool) []Mended {
 	return []Mended{m}
 }
 
+// died reports whether the tenant whose state word s was loaded before is dead. A tenant that closes sets its word free before its
+// lock falls: so who finds the lock free and the word as it was knows that it died, and that its other words are still its own.
+// Without the second look they could be those of the slot's next tenant, who lives.
+func (r *Ring) died(f lockFile, slot uint64, word *shm.Word, s state) bool {
+	// order: acquire, pair [state] with lease.end and Ring.activate: after the lock.
+	return !r.alive(f, slot) && state(word.Load()) == s
+}
+
 // repairProducer judges the open claim of a dead producer, and then frees its slot.
 func (r *Ring) repairProducer(slot uint64, dry bool) []Mended {
 	// order: acquire, pair [state] with Ring.activate: before the lock is probed, or a new tenant would be declared dead.
 	s := state(r.producerWord(slot, pState).Load())
-	if s.kind() != slotProducer || r.alive(producerLocks, slot) {
+	if s.kind() != slotProducer || !r.died(producerLocks, slot, r.producerWord(slot, pState), s) {
 		return nil
 	}
 	m := Mended{fmt.Sprintf("p%d.%d", slot, s.gen()), readName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize)),

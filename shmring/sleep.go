@@ -1,6 +1,7 @@
 package shmring
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // would never be uncounted; there are generations instead.
 //
 //	reader sleeps                             producer, after each stamp
-//	  w = wake                                  asleep = wake?  then
+//	  w = wake                                  asleep >= wake?  then
 //	  asleep raised to w                           CAS wake -> wake + 1
 //	  barrier, then fenced = w                     FUTEX_WAKE(wake)
 //	  one more look
@@ -24,10 +25,12 @@ import (
 // fence in each commit. A dead sleeper costs one wake, once.
 //
 //	producer waits for space                  reader, after each full store of its cursor
-//	  s = space                                 blocked = space?  then
+//	  s = space                                 blocked >= space?  then
 //	  blocked raised to s                          CAS space -> space + 1
 //	  one more refresh                             FUTEX_WAKE(space)
 //	  FUTEX_WAIT(space, s)
+//
+// Honest words are never beyond: >= instead of = keeps what somebody scribbled from ending all wakes for good.
 //
 // Every sleep is bounded, which covers a process that was killed between its CAS and its FUTEX_WAKE.
 
@@ -64,9 +67,13 @@ func (a *Alarm) Ring() {
 }
 
 // Sleep sleeps until one of the handles may have something to say, alarm (which may be nil) has rung, or d has passed; it may
-// return early for nothing. They are those of one goroutine, at most [MaxSleepers], in mappings that it holds. It takes some
-// microseconds to begin, and does not allocate for up to 8 of them. After it, look again.
+// return early for nothing, after an hour at the latest. They are those of one goroutine, at most [MaxSleepers], with slots of their
+// own ([ErrPermission] for others). It takes some microseconds to begin, and does not allocate for up to 8 of them. After it, look again.
 func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
+	if len(sleepers) == 0 && alarm == nil {
+		return errors.New("nothing to sleep on: neither reader nor alarm")
+	}
+	d = min(max(d, 0), time.Hour)
 	if len(sleepers) > MaxSleepers {
 		return fmt.Errorf("%w: %d readers sleep together, at most %d can", ErrLimit, len(sleepers), MaxSleepers)
 	}
@@ -78,6 +85,9 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 		r, done := s.sleeper()
 		if done {
 			return nil
+		}
+		if r.access < Consume {
+			return fmt.Errorf("%w: sleeping needs access consume, this mapping has %s", ErrPermission, r.access)
 		}
 		var w uint32
 		fault := r.Guard(func() {
@@ -145,11 +155,11 @@ func (r *Reader) stirs() bool {
 		return false
 	}
 	_, ok := r.intact(r.next)
-	return !ok || r.adrift // a dropped reader gates again at its next empty poll
+	return !ok || r.isDropped() || r.mayRegate() // the next empty poll will say so, or gate again
 }
 
 // stirs looks at the head, the orphans and the topic's end.
-func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
+func (m *Member) stirs() bool { return m.Ready() }
 
 // wakeReaders is what a commit does when asleep equals wake, or when it has to fence first.
 func (p *Producer) wakeReaders() {
@@ -163,16 +173,19 @@ func (p *Producer) wakeReaders() {
 	// order: acquire (these two, in this order), pair [asleep] with Ring.fallAsleep, [wake] with the CAS below.
 	asleep := p.asleep.Load()
 	w := p.wake.Load()
-	if asleep != w {
+	if int32(asleep-w) < 0 {
+		return
+	}
+	if p.ring.closing() {
+		// Whoever deleted the topic announced the sleeper, for every producer to see: it stays announced.
+		p.gone, p.bound = true, p.pos // see Ring.MarkClosing
+		shm.FutexWake(p.wake)
 		return
 	}
 	// order: sequentially consistent, pair [wake] with Ring.fallAsleep. Who fails had his sleepers' generation ended by another
 	// one, who may be killed before his FUTEX_WAKE.
-	p.wake.CompareAndSwap(w, w+1)
+	p.wake.CompareAndSwap(w, asleep+1) // asleep is beyond w only if somebody scribbled: it must not stay there
 	shm.FutexWake(p.wake)
-	if p.ring.closing() {
-		p.gone, p.bound = true, p.pos // see Ring.MarkClosing
-	}
 }
 
 // freed wakes the producers that wait for space, if there are any. It follows a full store that took a gate away or moved one.
@@ -181,11 +194,11 @@ func (r *Ring) freed() {
 	// order: acquire (these two, in this order), pair [blocked] with Producer.AwaitSpace, [space] with the CAS below.
 	blocked := r.ring.Word32(offBlocked).Load()
 	s := space.Load()
-	if blocked != s {
+	if int32(blocked-s) < 0 {
 		return
 	}
 	// order: sequentially consistent, pair [space] with Producer.AwaitSpace.
-	space.CompareAndSwap(s, s+1)
+	space.CompareAndSwap(s, blocked+1) // as in wakeReaders
 	shm.FutexWake(space)
 }
 
@@ -198,6 +211,9 @@ func (r *Ring) wakeAll() {
 		shm.FutexWake(w)
 	}
 }
+
+// longestWait bounds a sleep of AwaitSpace; tests that must be woken make it longer.
+var longestWait = repairAfter
 
 // AwaitSpace sleeps until a claim of a message of n bytes may succeed, alarm (which may be nil) has rung, or d has passed, at most
 // 50 ms; it may return early for nothing. It returns [ErrBackPressure] when there was still no room before it slept, and the
@@ -214,20 +230,27 @@ func (p *Producer) AwaitSpace(n int, d time.Duration, alarm *Alarm) error {
 	}
 	r := p.ring
 	space := r.cursors.Word32(offSpace)
-	// order: acquire, pair [space] with Ring.freed.
-	s := space.Load()
-	// order: sequentially consistent, pair [blocked] with Ring.freed: before the refresh. No barrier: what frees space is stored
-	// in full.
-	r.ring.Word32(offBlocked).RaiseTo(s)
-	if err := p.refresh(align16(frameHeaderSize + uint64(n))); err != ErrBackPressure {
+	var s uint32
+	var err error
+	fault := r.Guard(func() {
+		// order: acquire, pair [space] with Ring.freed.
+		s = space.Load()
+		// order: sequentially consistent, pair [blocked] with Ring.freed: before the refresh. No barrier: what frees space is
+		// stored in full.
+		r.ring.Word32(offBlocked).RaiseTo(s)
+		err = p.refresh(align16(frameHeaderSize + uint64(n)))
+	})
+	if fault != nil {
+		return fault
+	}
+	if err != ErrBackPressure {
 		return err
 	}
-	most := repairAfter // then its owner may be dead, or out of patience
+	most := longestWait // then its owner may be dead, or out of patience
 	if p.holder.What == "claim" {
 		most = time.Millisecond // a commit wakes nobody who waits for space
 	}
-	d = min(d, most)
-	var err error
+	d = min(max(d, 0), most)
 	if alarm == nil {
 		err = shm.FutexWait(space, s, d)
 	} else if err = shm.FutexWaitAny([]*shm.Word32{space, &alarm.word}, []uint32{s, 0}, d); err == unix.ENOSYS {

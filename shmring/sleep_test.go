@@ -163,8 +163,11 @@ func TestDeletedTopicStopsItsHandles(t *testing.T) {
 		t.Run(k.String(), func(t *testing.T) {
 			r := newFileRing(t, Options{Kind: k, Capacity: 64 << 10, Consumers: 2})
 			rd := newReaderOn(t, r, again(t, r, Consume), Policy{Slow: Block}, Newest())
-			p := newProducerOn(t, r, again(t, r, Produce))
-			publish(t, p, "before")
+			producers := []*Producer{newProducerOn(t, r, again(t, r, Produce))}
+			if !k.singleProducer() {
+				producers = append(producers, newProducerOn(t, r, again(t, r, Produce)), newProducerOn(t, r, again(t, r, Produce)))
+			}
+			publish(t, producers[0], "before")
 			if got := readAll(t, rd); len(got) != 1 {
 				t.Fatal(got)
 			}
@@ -182,15 +185,17 @@ func TestDeletedTopicStopsItsHandles(t *testing.T) {
 			case <-time.After(time.Minute):
 				t.Fatal("watchdog: the reader sleeps on")
 			}
-			p.Publish([]byte("at the same moment"))
-			if err := p.Publish([]byte("after")); !errors.Is(err, ErrClosed) {
-				t.Errorf("%v, want ErrClosed", err)
-			}
-			if _, err := p.Claim(8); !errors.Is(err, ErrClosed) {
-				t.Errorf("%v, want ErrClosed", err)
-			}
-			if err := p.AwaitSpace(8, forEver, nil); !errors.Is(err, ErrClosed) {
-				t.Errorf("%v, want ErrClosed", err)
+			for _, p := range producers {
+				p.Publish([]byte("at the same moment"))
+				if err := p.Publish([]byte("after")); !errors.Is(err, ErrClosed) {
+					t.Errorf("%v, want ErrClosed", err)
+				}
+				if _, err := p.Claim(8); !errors.Is(err, ErrClosed) {
+					t.Errorf("%v, want ErrClosed", err)
+				}
+				if err := p.AwaitSpace(8, forEver, nil); !errors.Is(err, ErrClosed) {
+					t.Errorf("%v, want ErrClosed", err)
+				}
 			}
 		})
 	}
@@ -208,6 +213,10 @@ func TestAwaitSpace(t *testing.T) {
 		"dies": func(t *testing.T, rd *Reader) { rd.lease.abandon() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "dies" { // then it is woken, or sleeps on
+				longestWait = forEver
+				defer func() { longestWait = repairAfter }()
+			}
 			r, p, rd := slowRing(t, MPMC, Policy{Slow: Block})
 			message := make([]byte, 112)
 			fillUp(t, p, message)
@@ -235,6 +244,57 @@ func TestAwaitSpace(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestScribbledFutexWords has somebody write any value into the words that decide about wakes: the next commit, or the next
+// cursor that moves, puts them right, and who sleeps afterwards is woken.
+func TestScribbledFutexWords(t *testing.T) {
+	r := newFileRing(t, Options{Kind: MPMC, Capacity: 64 << 10, Consumers: 2})
+	rd := newReaderOn(t, r, again(t, r, Consume), Policy{Slow: Block}, Newest())
+	p := newProducerOn(t, r, again(t, r, Produce))
+	for _, by := range []uint32{1, 1000, 1 << 30} {
+		r.cursors.Word32(offAsleep).Store(r.ring.Word32(offWake).Load() + by)
+		r.ring.Word32(offBlocked).Store(r.cursors.Word32(offSpace).Load() + by)
+		publish(t, p, "puts wake right")
+		readAll(t, rd) // and space
+		woken := make(chan error)
+		go func() { woken <- Sleep(forEver, nil, rd) }()
+		eventually(t, "it sleeps", func() bool { return asleep(r) })
+		publish(t, p, "good morning")
+		select {
+		case err := <-woken:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("watchdog: asleep was %d beyond wake, and the reader sleeps on", by)
+		}
+		readAll(t, rd)
+		if b, s := r.ring.Word32(offBlocked).Load(), r.cursors.Word32(offSpace).Load(); int32(b-s) >= 0 {
+			t.Errorf("blocked is %d, space %d: nobody who waits for space announces it any more", b, s)
+		}
+	}
+}
+
+// TestSleepRefuses tells who cannot sleep: a reader without a slot, whose mapping is not to be written, and nobody.
+func TestSleepRefuses(t *testing.T) {
+	r := newFileRing(t, Options{Kind: MPMC, Capacity: 64 << 10, Consumers: 2})
+	o, err := again(t, r, Inspect).Observer(Newest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if err := Sleep(forEver, nil, o); !errors.Is(err, ErrPermission) {
+		t.Errorf("%v, want ErrPermission", err)
+	}
+	if err := Sleep(forEver, nil); err == nil {
+		t.Error("a sleep on nothing")
+	}
+	var alarm Alarm
+	alarm.Ring()
+	if err := Sleep(1<<63-1, &alarm, newReader(t, r, Policy{Slow: Block}, Newest())); err != nil {
+		t.Errorf("for as long as there is: %v", err)
 	}
 }
 

@@ -15,64 +15,96 @@ import (
 // generation of the reader that no longer gates. Each return to the gates takes the next generation, so a decision that comes
 // late counts for nobody.
 
-// patience is a producer's clock for the reader that holds it up. It runs from the first claim that failed because of that
-// reader, and starts anew when the reader has consumed half its credit since, or something else bounds a refresh: a healthy
-// reader at the edge of its credit is never dropped.
+// patience is a producer's clock for one reader that holds it up. It runs from the first claim that failed because of that reader,
+// among others perhaps, and starts anew when the reader has consumed half its credit since, and stops when it lags less than that: a
+// healthy reader at the edge of its credit is never dropped, and one that consumes a little now and then is.
 type patience struct {
-	slot  int
 	gen   uint32
-	from  uint64 // its cursor when the clock began
-	since time.Time
+	from  uint64    // its cursor when the clock began
+	since time.Time // zero: the clock stands
+	seen  uint64    // its cursor when it last held a claim up, and when that was
+	last  time.Time
 }
 
-// bounded notes what bounded a refresh that succeeded.
-func (c *patience) bounded(by Holder) {
-	if by.What != "reader" || by.Slot != c.slot || by.Gen != c.gen {
-		*c = patience{}
+// ungate lets the clocks of the readers run that hold up a claim which ends at end, if held is set, and stops those of readers that have
+// come near. It drops readers whose policy allows that and whose patience is over, and reports whether it did.
+func (p *Producer) ungate(end uint64, held bool) (dropped bool) {
+	r := p.ring
+	if p.clocks == nil {
+		if !held {
+			return false
+		}
+		p.clocks = make([]patience, r.consumers)
 	}
+	running := false
+	// order: acquire, pair [used] with Ring.activate.
+	for slot := range min(r.usedConsumers.Load(), r.consumers) {
+		c := &p.clocks[slot]
+		if !held && c.since.IsZero() {
+			continue
+		}
+		// order: acquire, pair [dropped] with the CAS in Producer.drop: loaded before the state word, or a late decision would count
+		// for the slot's next tenant.
+		was := r.droppedWord(slot).Load()
+		// order: acquire, pair [state] with Ring.activate and Reader.regate.
+		s := state(r.consumerWord(slot, cState).Load())
+		if s.kind() != slotReader || was == uint64(s.gen()) {
+			*c = patience{}
+			continue
+		}
+		// order: acquire, pair [policy] with Ring.GrantConsumer: after the state word.
+		credit := r.creditOf(r.consumerEntry(slot, eCredit).Load())
+		reach := credit
+		if s.flags()&flagCatchingUp != 0 {
+			reach = r.capacity
+		}
+		// order: acquire, pair [cursor] with Reader.publish.
+		cursor := r.consumerWord(slot, cCursor).Load()
+		switch {
+		case int64(end-cursor) <= int64(reach/2):
+			*c = patience{}
+			continue
+		case held && before(cursor+reach, end):
+			dropped = p.drop(c, slot, was, s, credit) || dropped
+		}
+		running = running || !c.since.IsZero()
+	}
+	if !running {
+		p.clocks = nil
+	}
+	if dropped {
+		r.wakeAll()
+	}
+	return dropped
 }
 
-// ungate drops the reader that bounded a claim, if its policy allows that and its patience is over. It reports whether a
-// gate was taken away.
-func (p *Producer) ungate(by Holder) bool {
-	p.patience.bounded(by)
-	if by.What != "reader" {
-		return false
-	}
-	r, c, slot := p.ring, &p.patience, uint64(by.Slot)
-	begin := func(cursor uint64) { *c = patience{by.Slot, by.Gen, cursor, now()} }
-	if c.since.IsZero() {
-		begin(by.At)
-		return false
-	}
-	dropped := r.droppedWord(slot)
-	// order: acquire, pair [dropped] with the CAS below: loaded before the state word, or a late decision would count for the
-	// slot's next tenant.
-	was := dropped.Load()
-	// order: acquire, pair [state] with Ring.activate and Reader.regate.
-	s := state(r.consumerWord(slot, cState).Load())
-	if s.kind() != slotReader || s.gen() != by.Gen || was == uint64(s.gen()) {
-		return false // it went, or another producer decided: the next look will see it
-	}
-	// order: acquire (these three), pair [policy] with Ring.GrantConsumer: after the state word.
+// drop looks at one reader that holds the producer up, whose words were loaded in the order dropped, state. It reports whether it has
+// taken the gate away.
+func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) bool {
+	r, t := p.ring, now()
+	// order: acquire (these two), pair [policy] with Ring.GrantConsumer: after the state word.
 	policy := Slow(r.consumerEntry(slot, ePolicy).Load())
 	allowed := time.Duration(r.consumerEntry(slot, ePatienceNs).Load())
-	credit := r.creditOf(r.consumerEntry(slot, eCredit).Load())
+	if policy != Drop && policy != Evict {
+		*c = patience{}
+		return false
+	}
 	// order: acquire, pair [cursor] with Reader.publish: once more, before the decision.
-	if cursor := r.consumerWord(slot, cCursor).Load(); cursor-c.from >= credit/2 {
-		begin(cursor)
+	cursor := r.consumerWord(slot, cCursor).Load()
+	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim holds the reader up as well.
+	waits := !before(cursor, c.from) && r.data.Word(cursor&^7).Load() != cursor^r.nonce
+	idle := before(c.seen, cursor) && t.Sub(c.last) > allowed // this producer wanted nothing in between, and it moved
+	if c.since.IsZero() || c.gen != s.gen() || int64(cursor-c.from) >= int64(credit/2) || waits || idle {
+		*c = patience{gen: s.gen(), from: cursor, since: t, seen: cursor, last: t}
 		return false
 	}
-	if policy != Drop && policy != Evict || now().Sub(c.since) < allowed {
-		return false
-	}
-	// order: sequentially consistent, pair [dropped] with every scan and with Reader.checkGate.
-	if !dropped.CompareAndSwap(was, uint64(s.gen())) {
+	c.seen, c.last = cursor, t
+	if t.Sub(c.since) < allowed {
 		return false
 	}
 	*c = patience{}
-	r.wakeAll()
-	return true
+	// order: sequentially consistent, pair [dropped] with every scan and with Reader.checkGate.
+	return r.droppedWord(slot).CompareAndSwap(was, uint64(s.gen()))
 }
 
 // ungated is how a reader learns that producers do not wait for it any more.
@@ -108,11 +140,24 @@ func (r *Reader) regate() bool {
 	r.cursor.Store(r.pos)
 	r.cursorAt = r.pos
 	r.checkGate()
+	ring.freed() // the gate moved up from the stand-in
 	if r.pos == from {
 		return true
 	}
 	r.missed(from, r.pos)
 	return false
+}
+
+// isDropped reports whether producers have stopped waiting for a reader that does not know it yet.
+func (r *Reader) isDropped() bool {
+	// order: acquire, pair [dropped] with Producer.ungate. A block reader is never dropped.
+	return r.gates && r.copies && !r.adrift && r.dropped.Load() == uint64(r.lease.state.gen())
+}
+
+// mayRegate reports whether a dropped reader that finds nothing may gate again without skipping what it could still read.
+func (r *Reader) mayRegate() bool {
+	// order: acquire, pair [limit] with Producer.refresh.
+	return r.adrift && !before(r.pos, r.ring.safeFrom(r.ring.limit.Load()))
 }
 
 // closeBehind reports whether a dropped reader has come near enough to gate again without being in the way at once.

@@ -214,6 +214,73 @@ func TestPatience(t *testing.T) {
 			t.Errorf("dropped: %+v", c)
 		}
 	})
+	t.Run("one that waits before an open claim", func(t *testing.T) {
+		r, p, rd := slowRing(t, MPMC, Policy{Slow: Evict, Patience: atOnce, Credit: 32 << 10})
+		stopped := newProducer(t, r)
+		claim, err := stopped.Claim(8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readAll(t, rd) // it has seen everything there is
+		fillUp(t, p, message)
+		for range 100 {
+			if err := p.Publish(message); err != ErrBackPressure {
+				t.Fatal(err)
+			}
+		}
+		if c := consumer(t, r, rd.ID()); c.Dropped {
+			t.Errorf("evicted for what another one holds up: %+v", c)
+		}
+		claim.Abort()
+		if got := readAll(t, rd); len(got) == 0 {
+			t.Error("nothing behind the claim")
+		}
+	})
+	t.Run("two that take turns", func(t *testing.T) {
+		r, p, first := slowRing(t, MPMC, Policy{Slow: Drop, Patience: time.Minute})
+		second := newReader(t, r, Policy{Slow: Drop, Patience: time.Minute}, Newest())
+		clock := time.Now()
+		now = func() time.Time { return clock }
+		defer func() { now = time.Now }()
+		fillUp(t, p, message)
+		for i := 0; clock.Sub(time.Now()) < time.Hour; i++ { // each consumes a little while the other one is furthest behind
+			rd := []*Reader{first, second}[i%2]
+			for range 3 {
+				rd.Next()
+			}
+			rd.Release()
+			clock = clock.Add(time.Second)
+			for range 10 { // room comes for three, until nobody gates
+				p.Publish(message)
+			}
+			if consumer(t, r, first.ID()).Dropped && consumer(t, r, second.ID()).Dropped {
+				return
+			}
+		}
+		t.Error("neither was dropped in an hour")
+	})
+	t.Run("one whose cursor goes back", func(t *testing.T) {
+		r, p, rd := slowRing(t, MPMC, Policy{Slow: Evict, Patience: atOnce})
+		fillUp(t, p, message)
+		cursor := r.consumerWord(rd.slot, cCursor)
+		cursor.Store(cursor.Load() - 16)
+		for range 10 {
+			if err := p.Publish(message); err == nil {
+				return
+			}
+		}
+		t.Error("it is never evicted")
+	})
+	t.Run("a decision that comes when it has caught up", func(t *testing.T) {
+		r, _, rd := slowRing(t, MPMC, Policy{Slow: Drop, Patience: atOnce})
+		r.droppedWord(rd.slot).Store(uint64(rd.tenant))
+		if _, ok := rd.Next(); ok || rd.Err() != nil {
+			t.Fatal(rd.Err())
+		}
+		if c := consumer(t, r, rd.ID()); c.Dropped {
+			t.Errorf("it does not gate again though its poll ended empty: %+v", c)
+		}
+	})
 	t.Run("every producer has a clock of its own", func(t *testing.T) {
 		r, p, rd := slowRing(t, MPMC, Policy{Slow: Drop, Patience: atOnce})
 		fillUp(t, p, message)

@@ -22,8 +22,8 @@ type fault struct {
 // faults are seeded one by one.
 var faults = []fault{
 	{"the slots scanned before the tail", "limit.go",
-		"	end := p.place(t, size).end\n	bound := alignUp(end, p.segment)\n	bound = p.gateOfReaders(bound, &holder)\n	bound = p.gateOfGroups(bound, end, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n	}\n",
-		"	bound := p.gateOfReaders(t+1<<40, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n		t = r.tail.Load()\n	}\n	end := p.place(t, size).end\n	bound = earlier(bound, alignUp(end, p.segment))\n",
+		"	end = p.place(t, size).end\n	bound := alignUp(end, p.segment)\n	bound = p.gateOfReaders(bound, &holder)\n	bound = p.gateOfGroups(bound, end, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n	}\n",
+		"	bound := p.gateOfReaders(t+1<<40, &holder)\n	if !p.single {\n		bound = p.gateOfClaims(bound, &holder)\n		t = r.tail.Load()\n	}\n	end = p.place(t, size).end\n	bound = earlier(bound, alignUp(end, p.segment))\n",
 		"an open claim is not run over"},
 	{"the open-claim gate left out", "limit.go",
 		"		bound = p.gateOfClaims(bound, &holder)\n", "", "an open claim is not run over"},
@@ -41,7 +41,7 @@ var faults = []fault{
 	{"a single producer's refresh with plain stores", "limit.go",
 		"		r.tail.Store(t)\n", "		r.tail.StoreRelaxed(t)\n", "a reader joins while a single"},
 	{"the state read after the lock", "repair.go",
-		"	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() == slotMember {\n		return r.repairMember(slot, s, dry)\n	}\n	if s.kind() != slotReader && s.kind() != slotLossy || r.alive(consumerLocks, slot) {\n", "	dead := !r.alive(consumerLocks, slot)\n	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() != slotReader && s.kind() != slotLossy || !dead {\n", "a slot's next tenant"},
+		"	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() == slotMember {\n		return r.repairMember(slot, s, dry)\n	}\n	if s.kind() != slotReader && s.kind() != slotLossy || !r.died(consumerLocks, slot, r.consumerWord(slot, cState), s) {\n", "	dead := !r.alive(consumerLocks, slot)\n	s := state(r.consumerWord(slot, cState).Load())\n	if s.kind() != slotReader && s.kind() != slotLossy || !dead {\n", "a slot's next tenant"},
 	{"an intent left behind after back pressure", "claim.go",
 		"				p.slotPosition.StoreRelease(0)\n				wrote = false\n", "				wrote = false\n", "back pressure leaves no intent"},
 	{"the PAD of a shorter commit stamped first", "claim.go",

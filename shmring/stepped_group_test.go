@@ -338,7 +338,7 @@ var groupFaults = []fault{
 	{"a join that keeps the generation", "groupjoin.go",
 		"	raised := makeState(nextGeneration(old.gen()), old.kind(), 0, 0)\n", "	raised := old\n", "a group without members is dropped"},
 	{"a joiner that does not look at dropped", "groupjoin.go",
-		"	if old.kind() == groupStarting || int32(dropped-joined) >= 0 {\n", "	if old.kind() == groupStarting || dropped == 1<<31 && joined == 0 {\n", "a group without members is dropped"},
+		"	if old.kind() == groupStarting || dropped-joined <= old.gen()-joined {\n", "	if old.kind() == groupStarting || dropped == 1<<31 && joined == 0 {\n", "a group without members is dropped"},
 	{"a member's slot freed with its range", "adopt.go",
 		"			to = makeState(s.gen(), slotOrphan, 0, uint16(s.group()))\n", "			to = makeState(s.gen(), slotFree, 0, 0)\n", "members take and one may die"},
 }

@@ -118,6 +118,10 @@ func (m *Member) empty(h uint64) {
 		if closing {
 			m.stop(ErrClosed)
 		}
+		// order: acquire, pair [head] with Member.take: a head that moved meanwhile says nothing.
+		if m.position(m.head.Load()) == h {
+			m.inReach(h)
+		}
 		return
 	}
 	// A stamp is there. It was committed meanwhile, or other members have taken it by now, or it is of a frame that cannot be.

@@ -53,7 +53,7 @@ func (r *Ring) verifyWords(rep *Report) error {
 	// order: acquire (these two), pairs [limit] and [tail] with Producer.refresh: the tail only grows, so here the limit comes
 	// first. A single producer stores the tail word before each raise of the limit, so it holds for the word, too.
 	limit = r.limit.Load()
-	if tail := r.tail.Load(); before(tail+2*r.segment, limit) {
+	if tail := r.tail.Load(); before(tail+2*r.segment, limit) && !r.copied { // a copy's words are of different moments
 		return bad("limit", offLimit, limit, fmt.Sprintf("at most two segments beyond the tail, %d", tail))
 	}
 	return nil
