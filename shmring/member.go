@@ -345,7 +345,7 @@ func (m *Member) Redelivered() bool { return m.held.adopted || m.known > 1 }
 // Ready reports whether a Next would find something: a message at the group's head, a range to go on with, or one that was left behind.
 // To sleep, look at it after the last look at Next.
 func (m *Member) Ready() bool {
-	if m.pos != m.held.until || m.err != nil || m.ring.closing() {
+	if m.pos != m.held.until || m.err != nil {
 		return true
 	}
 	// order: acquire, pair [orphans] with Ring.leftOrphan.

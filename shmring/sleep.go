@@ -159,7 +159,7 @@ func (r *Reader) stirs() bool {
 }
 
 // stirs looks at the head, the orphans and the topic's end.
-func (m *Member) stirs() bool { return m.Ready() }
+func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
 
 // wakeReaders is what a commit does when asleep equals wake, or when it has to fence first.
 func (p *Producer) wakeReaders() {
