@@ -243,7 +243,7 @@ func TestPatience(t *testing.T) {
 		now = func() time.Time { return clock }
 		defer func() { now = time.Now }()
 		fillUp(t, p, message)
-		for i := 0; clock.Sub(time.Now()) < time.Hour; i++ { // each consumes a little while the other one is furthest behind
+		for i := 0; time.Until(clock) < time.Hour; i++ { // each consumes a little while the other one is furthest behind
 			rd := []*Reader{first, second}[i%2]
 			for range 3 {
 				rd.Next()
