@@ -91,8 +91,9 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 	}
 	// order: acquire, pair [cursor] with Reader.publish: once more, before the decision.
 	cursor := r.consumerWord(slot, cCursor).Load()
-	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim holds the reader up as well.
-	waits := !before(cursor, c.from) && r.data.Word(cursor&^7).Load() != cursor^r.nonce
+	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim holds the reader up as well. Or the reader has
+	// gone on, and the bytes are anybody's by now: no reason to drop it either.
+	waits := !before(cursor, c.from) && r.data.Word(cursor&^7).Peek() != cursor^r.nonce
 	idle := before(c.seen, cursor) && t.Sub(c.last) > allowed // this producer wanted nothing in between, and it moved
 	if c.since.IsZero() || c.gen != s.gen() || int64(cursor-c.from) >= int64(credit/2) || waits || idle {
 		*c = patience{gen: s.gen(), from: cursor, since: t, seen: cursor, last: t}
