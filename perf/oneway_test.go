@@ -179,7 +179,7 @@ func TestTheMedianOfRunsIsNoneOfThem(t *testing.T) {
 		if run.Count != run.StalledMessages+run.UnstalledMessages {
 			t.Errorf("run %d: %v messages, of which %v stalled and %v not", i, run.Count, run.StalledMessages, run.UnstalledMessages)
 		}
-		if run.OneWay.FloorP50Ns <= 0 || run.RatioP50 <= 0 {
+		if run.OneWay.FloorP50Ns <= 0 {
 			t.Errorf("run %d: no floor: %+v", i, run.OneWay)
 		}
 	}
