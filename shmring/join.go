@@ -45,16 +45,7 @@ type ReaderOptions struct {
 // most S long, and a claim that ends at a boundary ends in the segment before it. So every position from
 // align_up(l, S) + S - C on is safe from the refreshes under way, and later ones see the cursor.
 func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
-	if r.access < Consume {
-		g.Close()
-		return nil, fmt.Errorf("%w: reading with a cursor needs access consume, this mapping has %s", ErrPermission, r.access)
-	}
-	if g.Slot < 0 || uint64(g.Slot) >= r.consumers {
-		g.Close()
-		return nil, fmt.Errorf("%w: consumer slot %d of %d", ErrLimit, g.Slot, r.consumers)
-	}
-	if err := r.hold(); err != nil {
-		g.Close()
+	if err := r.holdForConsumer(&g, "reading with a cursor"); err != nil {
 		return nil, err
 	}
 	if err := r.mustBeFree(g, r.consumerWord(uint64(g.Slot), cState)); err != nil {
@@ -75,6 +66,22 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 	r.populate(rd.pos)
 	rd.cleanup = watchLeak(rd, rd.lease)
 	return rd, nil
+}
+
+// holdForConsumer holds the mapping for who is to have the granted consumer slot; on error the grant is closed.
+func (r *Ring) holdForConsumer(g *Grant, what string) (err error) {
+	switch {
+	case r.access < Consume:
+		err = fmt.Errorf("%w: %s needs access consume, this mapping has %s", ErrPermission, what, r.access)
+	case g.Slot < 0 || uint64(g.Slot) >= r.consumers:
+		err = fmt.Errorf("%w: consumer slot %d of %d", ErrLimit, g.Slot, r.consumers)
+	default:
+		err = r.hold()
+	}
+	if err != nil {
+		g.Close()
+	}
+	return err
 }
 
 // newReader fills the slot's words that the state word will release.

@@ -82,16 +82,7 @@ const maxBatch = 1 << 16
 // Member makes a handle of a slot that [Ring.GrantMember] granted. It takes the grant's lock over, also on error. It waits at most 100 ms
 // for another one that joins the same group ([ErrInUse] names it). Otherwise as [Ring.Reader].
 func (r *Ring) Member(g Grant, o MemberOptions) (*Member, error) {
-	if r.access < Consume {
-		g.Close()
-		return nil, fmt.Errorf("%w: taking from a group needs access consume, this mapping has %s", ErrPermission, r.access)
-	}
-	if g.Slot < 0 || uint64(g.Slot) >= r.consumers {
-		g.Close()
-		return nil, fmt.Errorf("%w: consumer slot %d of %d", ErrLimit, g.Slot, r.consumers)
-	}
-	if err := r.hold(); err != nil {
-		g.Close()
+	if err := r.holdForConsumer(&g, "taking from a group"); err != nil {
 		return nil, err
 	}
 	var m *Member
