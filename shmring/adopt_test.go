@@ -157,3 +157,20 @@ func TestAnOrphanIsCutWhereItMayBeOverwritten(t *testing.T) {
 	}
 	wantTakes(t, c, 1)
 }
+
+// TestAMessageNobodyLookedAtIsNotParked has a member take a message only to see that it is there, and close.
+func TestAMessageNobodyLookedAtIsNotParked(t *testing.T) {
+	r := newHeapRing(t, Options{Capacity: 64 << 10, Groups: 1})
+	policy := GroupPolicy{MaxDeliver: 1}
+	p, a := newProducer(t, r), newMember(t, r, "g", policy, MemberOptions{})
+	b := newMember(t, r, "g", policy, MemberOptions{})
+	publish(t, p, "x")
+	if _, ok := a.Next(); !ok {
+		t.Fatal(a.Err())
+	}
+	a.Unseen()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantTakes(t, b, 1, "x")
+}

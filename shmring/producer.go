@@ -40,7 +40,8 @@ type Producer struct {
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
 	blockedSince, heldSince                                 time.Time
 	holder                                                  Holder
-	clocks                                                  []patience  // of the readers by slot, while any runs
+	clocks                                                  []patience  // of the readers, by slot
+	running                                                 bool        // one of the clocks does
 	groups                                                  []groupView // as the last refresh saw them
 
 	ring *Ring
@@ -85,7 +86,7 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
 		tag:          frameWord(0, slot, kindData),
 		slotPosition: w(pPosition), slotSize: w(pSize), slotWon: w(pWon),
-		groups: make([]groupView, 0, r.groups),
+		groups: make([]groupView, 0, r.groups), clocks: make([]patience, r.consumers),
 		asleep: r.cursors.Word32(offAsleep), wake: r.ring.Word32(offWake),
 		messages: w(pMessages), bytes: w(pBytes), aborted: w(pAborted), backPressured: w(pBackPressuredNs),
 	}

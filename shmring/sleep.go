@@ -95,6 +95,9 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 			if w, fenced = r.fallAsleep(); !fenced {
 				d = min(d, nap)
 			}
+			if _, member := s.(*Member); member {
+				d = min(d, repairAfter) // an orphan may be left without a change of wake: consumers cannot change it
+			}
 			there = s.stirs()
 		})
 		if there || fault != nil {

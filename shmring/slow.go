@@ -30,11 +30,8 @@ type patience struct {
 // come near. It drops readers whose policy allows that and whose patience is over, and reports whether it did.
 func (p *Producer) ungate(end uint64, held bool) (dropped bool) {
 	r := p.ring
-	if p.clocks == nil {
-		if !held {
-			return false
-		}
-		p.clocks = make([]patience, r.consumers)
+	if !held && !p.running {
+		return false
 	}
 	running := false
 	// order: acquire, pair [used] with Ring.activate.
@@ -69,9 +66,7 @@ func (p *Producer) ungate(end uint64, held bool) (dropped bool) {
 		}
 		running = running || !c.since.IsZero()
 	}
-	if !running {
-		p.clocks = nil
-	}
+	p.running = running
 	if dropped {
 		r.wakeAll()
 	}
@@ -81,7 +76,7 @@ func (p *Producer) ungate(end uint64, held bool) (dropped bool) {
 // drop looks at one reader that holds the producer up, whose words were loaded in the order dropped, state. It reports whether it has
 // taken the gate away.
 func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) bool {
-	r, t := p.ring, now()
+	r := p.ring
 	// order: acquire (these two), pair [policy] with Ring.GrantConsumer: after the state word.
 	policy := Slow(r.consumerEntry(slot, ePolicy).Load())
 	allowed := time.Duration(r.consumerEntry(slot, ePatienceNs).Load())
@@ -89,6 +84,7 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 		*c = patience{}
 		return false
 	}
+	t := now()
 	// order: acquire, pair [cursor] with Reader.publish: once more, before the decision.
 	cursor := r.consumerWord(slot, cCursor).Load()
 	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim holds the reader up as well. Or the reader has

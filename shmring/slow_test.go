@@ -381,3 +381,15 @@ func tailWord(t *testing.T, r *Ring) uint64 {
 	}
 	return tail
 }
+
+// TestRefusedClaimsDoNotAllocate holds where producers try again and again.
+func TestRefusedClaimsDoNotAllocate(t *testing.T) {
+	for _, slow := range []Slow{Block, Drop} {
+		_, p, _ := slowRing(t, MPMC, Policy{Slow: slow, Patience: time.Hour})
+		message := make([]byte, 112)
+		fillUp(t, p, message)
+		if n := testing.AllocsPerRun(20, func() { p.Publish(message) }); n != 0 {
+			t.Errorf("%s: %v allocations", slow, n)
+		}
+	}
+}

@@ -115,12 +115,14 @@ func (m *Member) empty(h uint64) {
 	closing := m.ring.closing()
 	// order: acquire, pair [commit] with Producer.finish: only if nothing was committed between the two looks.
 	if stamp := m.data.Word(h).Peek(); stamp != h^m.nonce {
-		if closing {
-			m.stop(ErrClosed)
+		// order: acquire (these two, in this order), pairs [limit] with Producer.refresh and [head] with Member.take: while the head is here,
+		// the group gates here; one that moved meanwhile says nothing.
+		limit := m.ring.limit.Load()
+		if m.position(m.head.Load()) != h {
+			return
 		}
-		// order: acquire, pair [head] with Member.take: a head that moved meanwhile says nothing.
-		if m.position(m.head.Load()) == h {
-			m.inReach(h)
+		if m.inReachOf(limit, h) && closing {
+			m.stop(ErrClosed)
 		}
 		return
 	}
@@ -136,8 +138,11 @@ func (m *Member) empty(h uint64) {
 
 // inReach checks the promise that what a group gates is not overwritten.
 func (m *Member) inReach(h uint64) bool {
-	// order: acquire, pair [limit] with Producer.refresh.
-	if limit := m.ring.limit.Load(); int64(limit-h) > int64(m.ring.capacity) {
+	return m.inReachOf(m.ring.limit.Load(), h) // order: acquire, pair [limit] with Producer.refresh.
+}
+
+func (m *Member) inReachOf(limit, h uint64) bool {
+	if int64(limit-h) > int64(m.ring.capacity) {
 		m.stop(&CorruptError{File: "ring", Field: "limit", Position: offLimit, Got: fmt.Sprint(limit),
 			Want: fmt.Sprintf("at most %d, what %s took + capacity", h+m.ring.capacity, m.ID())})
 	}
