@@ -31,6 +31,7 @@ type backend interface {
 	topics(ctx context.Context) ([]TopicState, error)
 	clients(ctx context.Context) ([]Client, error)
 	dir() string
+	serves() string
 	close() error
 }
 
@@ -94,6 +95,9 @@ func weakly[T any](handle *T) func() any {
 
 // Dir returns the bus directory, also while there is no broker.
 func (c *Conn) Dir() string { return c.backend.dir() }
+
+// Broker names the broker's program and version, as it said itself: of the last one, while there is none. "" without a broker.
+func (c *Conn) Broker() string { return c.backend.serves() }
 
 // Close ends the connection, and with it the search for another broker and the repairs. Handles that are open go on as they do when the
 // broker dies, until they are closed themselves; new ones cannot be made ([ErrClosed]). It may be called more than once.

@@ -295,6 +295,8 @@ func (b *broker) clients(ctx context.Context) ([]Client, error) {
 
 func (b *broker) dir() string { return b.current().Welcome().Dir }
 
+func (b *broker) serves() string { return b.current().Welcome().Software }
+
 func (b *broker) close() error {
 	b.end()
 	b.keeper.Wait()

@@ -213,6 +213,8 @@ func (d *directory) remove(_ context.Context, name string) error {
 
 func (d *directory) dir() string { return d.path }
 
+func (d *directory) serves() string { return "" }
+
 func (d *directory) close() error { return d.rings.close() }
 
 // names lists what may be topics.

@@ -14,7 +14,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	script.Main(m, map[string]func(){"myc-broker": main, "topics": topics, "hold": hold, "signal": send, "publish": publish, "follow": follow})
+	script.Main(m, map[string]func(){"myc-broker": main, "topics": topics, "hold": hold, "signal": send, "publish": publish, "follow": follow,
+		"work": work})
 }
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }

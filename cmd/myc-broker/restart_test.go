@@ -22,14 +22,14 @@ import (
 )
 
 // publish is a program for the tests: it publishes messages that bear its number (its first argument) and are counted, as fast as
-// it can, until its stdin ends, and says how many.
+// it can, to a topic (its second argument), until its stdin ends, and says how many.
 func publish() {
 	number, err := strconv.Atoi(os.Args[1])
 	check(err)
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	c := dial(ctx)
-	pub, err := c.PublisherContext(ctx, "load")
+	pub, err := c.PublisherContext(ctx, os.Args[2])
 	check(err)
 	fmt.Println("publishing")
 	told := make(chan struct{})
@@ -49,13 +49,20 @@ func publish() {
 	}
 }
 
-// follow is a program for the tests: it receives what publish publishes, each message once and in order, until it has as many as a
-// line on its stdin says.
+// ways are the kinds of subscriptions that follow has.
+var ways = map[string][]bus.SubscribeOption{
+	"block": {bus.Slow(bus.Block)},
+	"sleep": {bus.Slow(bus.Block), bus.Idle(&bus.Sleep{Spins: -1, Yields: -1})},
+	"copy":  {bus.Slow(bus.Drop), bus.Patience(time.Hour)},
+}
+
+// follow is a program for the tests: it receives what publish publishes to a topic (its first argument), in one of the ways that there
+// are (its second one), each message once and in order, until it has as many as a line on its stdin says.
 func follow() {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	c := dial(ctx)
-	sub, err := c.SubscribeContext(ctx, "load", bus.Slow(bus.Block))
+	sub, err := c.SubscribeContext(ctx, os.Args[1], ways[os.Args[2]]...)
 	check(err)
 	fmt.Println("following")
 	told := make(chan uint64, 1)
@@ -101,13 +108,19 @@ type process struct {
 	out *bufio.Scanner
 }
 
-// launch starts a program; it is killed when the test ends, if it still runs.
+// launch starts a program of this test binary; it is killed when the test ends, if it still runs.
 func launch(t *testing.T, socket, name string, args ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return launchFrom(t, exe, socket, name, args...)
+}
+
+// launchFrom is launch for a program in a file.
+func launchFrom(t *testing.T, exe, socket, name string, args ...string) *process {
+	t.Helper()
 	cmd := &exec.Cmd{Path: exe, Args: append([]string{name}, args...), Env: append(os.Environ(), "MYC_SOCKET="+socket), Stderr: t.Output()}
 	p := &process{t: t, cmd: cmd}
 	out, err := cmd.StdoutPipe()
@@ -195,9 +208,9 @@ func comeAndGo(t *testing.T, signal syscall.Signal, times int) {
 		return p
 	}
 	broker := serve()
-	follower := launch(t, socket, "follow")
+	follower := launch(t, socket, "follow", "load", "block")
 	follower.says("following")
-	publishers := []*process{launch(t, socket, "publish", "0"), launch(t, socket, "publish", "1")}
+	publishers := []*process{launch(t, socket, "publish", "0", "load"), launch(t, socket, "publish", "1", "load")}
 	clients := append(publishers, follower)
 	for _, p := range publishers {
 		p.says("publishing")

@@ -67,7 +67,7 @@ A client that holds others up, as one does whose process is stopped, is "stalled
 			if output.String() == "json" {
 				return cli.PrintJSON(c.OutOrStdout(), views)
 			}
-			return printClients(c.OutOrStdout(), views)
+			return printClients(c.OutOrStdout(), conn.Broker(), views)
 		})
 	}
 	return c
@@ -92,7 +92,7 @@ func clientViews(clients []bus.Client, stalls slotStalls) []clientView {
 	return list
 }
 
-func printClients(w io.Writer, clients []clientView) error {
+func printClients(w io.Writer, broker string, clients []clientView) error {
 	var b strings.Builder
 	stalled := 0
 	table := cli.NewTable("client", ">pid", ">uid", ">since", "uses", "state", "software")
@@ -112,6 +112,9 @@ func printClients(w io.Writer, clients []clientView) error {
 	verdict := count(len(clients), "client")
 	if stalled > 0 {
 		verdict += fmt.Sprintf(", %d of them stalled", stalled)
+	}
+	if broker != "" {
+		verdict += "; served by " + broker
 	}
 	if _, err := fmt.Fprintf(w, "%s\n%s\n", verdict, &b); err != nil {
 		return err

@@ -182,6 +182,12 @@ func TestVersion(t *testing.T) {
 	if got := describe(info); !strings.HasPrefix(got, "v1.2.3 (revision 0123456789ab+dirty, go1.26.0 ") {
 		t.Errorf("got %s", got)
 	}
+	release = "v2.0.0"
+	defer func() { release = "" }()
+	if got := describe(info); !strings.HasPrefix(got, "v2.0.0 (revision 0123456789ab+dirty, ") {
+		t.Errorf("a build that was given a version says %s", got)
+	}
+	release = ""
 	if got := describe(&debug.BuildInfo{GoVersion: "go1.26.0"}); !strings.HasPrefix(got, "(devel) (go1.26.0 ") {
 		t.Errorf("got %s", got)
 	}

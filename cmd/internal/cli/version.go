@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 )
+
+// release is the version that a build was given, by -ldflags '-X github.com/mycelium-bus/mycelium/cmd/internal/cli.release=v1.2.3', where
+// the module's own does not tell it; "" for none.
+var release string
 
 // Version describes the running program: the module's version, the git revision it was built from where the build
 // stamped one ("+dirty" if files had changed), and the Go version and platform. The facts come from the binary itself
@@ -18,10 +23,7 @@ func Version() string {
 }
 
 func describe(info *debug.BuildInfo) string {
-	version := info.Main.Version
-	if version == "" {
-		version = "(devel)"
-	}
+	version := cmp.Or(release, info.Main.Version, "(devel)")
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
