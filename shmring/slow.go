@@ -87,9 +87,9 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 	t := now()
 	// order: acquire, pair [cursor] with Reader.publish: once more, before the decision.
 	cursor := r.consumerWord(slot, cCursor).Load()
-	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim holds the reader up as well. Or the reader has
-	// gone on, and the bytes are anybody's by now: no reason to drop it either.
-	waits := !before(cursor, c.from) && r.data.Word(cursor&^7).Peek() != cursor^r.nonce
+	// order: acquire, pair [commit] with Producer.finish: where no frame is, an open claim may hold the reader up as well. If none does,
+	// it is the stand-in of a reader that stopped on its way to the gates, or scribbled.
+	waits := !p.single && r.data.Word(cursor&^7).Peek() != cursor^r.nonce && r.openClaimAt(cursor)
 	idle := before(c.seen, cursor) && t.Sub(c.last) > allowed // this producer wanted nothing in between, and it moved
 	if c.since.IsZero() || c.gen != s.gen() || int64(cursor-c.from) >= int64(credit/2) || waits || idle {
 		*c = patience{gen: s.gen(), from: cursor, since: t, seen: cursor, last: t}
@@ -100,6 +100,10 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 		return false
 	}
 	*c = patience{}
+	// order: acquire, pair [cursor] with Reader.publish: while this producer looked for claims it may have gone on.
+	if r.consumerWord(slot, cCursor).Load() != cursor {
+		return false
+	}
 	// order: sequentially consistent, pair [dropped] with every scan and with Reader.checkGate.
 	return r.droppedWord(slot).CompareAndSwap(was, uint64(s.gen()))
 }

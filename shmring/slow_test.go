@@ -109,6 +109,27 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	}
 }
 
+// TestReaderThatStopsOnItsWayToTheGatesIsDropped has one stop behind its stand-in: no frame begins there, and no open claim is to blame.
+func TestReaderThatStopsOnItsWayToTheGatesIsDropped(t *testing.T) {
+	for _, k := range allKinds {
+		t.Run(k.String(), func(t *testing.T) {
+			r, p, rd := slowRing(t, k, Policy{Slow: Drop, Patience: atOnce})
+			message := make([]byte, 112)
+			for range 8 {
+				publish(t, p, "before it")
+			}
+			r.consumerWord(rd.slot, cCursor).Store(r.limit.Load() - r.capacity + 16) // order: none, nobody else runs.
+			fillUp(t, p, message)
+			if err := p.Publish(message); err != nil {
+				t.Errorf("%v: it is waited for", err)
+			}
+			if c := consumer(t, r, rd.ID()); !c.Dropped {
+				t.Errorf("not shown as dropped: %+v", c)
+			}
+		})
+	}
+}
+
 // TestSlowReaderIsEvicted has an evict reader read on until it is told, and no further.
 func TestSlowReaderIsEvicted(t *testing.T) {
 	r, p, rd := slowRing(t, MPMC, Policy{Slow: Evict, Patience: atOnce})
