@@ -16,14 +16,14 @@ type IdleStrategy interface {
 	Reset() // something was: the next wait begins anew
 }
 
-// BusySpin looks again at once: the quickest answer, for a core of its own per waiting goroutine.
-type BusySpin struct{}
+// BusySpin looks again at once: the quickest answer, for a core of its own per waiting goroutine. The zero value is ready.
+type BusySpin struct{ spin shmring.Spin }
 
-// Idle executes one PAUSE.
-func (BusySpin) Idle() { shmring.Pause(1) }
+// Idle executes 1 to 4 PAUSE (20 to 100 ns; see [shmring.Spin]).
+func (b *BusySpin) Idle() { b.spin.Once() }
 
-// Reset does nothing.
-func (BusySpin) Reset() {}
+// Reset begins anew with the shortest pause.
+func (b *BusySpin) Reset() { b.spin.Reset() }
 
 // Yield lets the process's other goroutines run between two looks. It keeps a core busy when there are none.
 type Yield struct{}
@@ -37,7 +37,7 @@ func (Yield) Reset() {}
 // Defaults of [Backoff], for a machine with fewer cores than processes on the bus: about 5 us of spinning cover a message that
 // is on its way, then whoever has the message to send needs the core.
 const (
-	DefaultSpins    = 200
+	DefaultSpins    = 75
 	DefaultYields   = 50
 	DefaultMaxSleep = 200 * time.Microsecond
 )
@@ -45,11 +45,12 @@ const (
 // Backoff spins, then yields, then sleeps, longer each time. It is the default of every handle. The zero value has the
 // defaults; a negative number of Spins or Yields means none.
 type Backoff struct {
-	Spins  int           // looks with a PAUSE between them; 0 means DefaultSpins
+	Spins  int           // looks with PAUSE between them, as BusySpin; 0 means DefaultSpins
 	Yields int           // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
 	Max    time.Duration // the longest sleep, to which the kernel adds some 50 us; 0 means DefaultMaxSleep; they double from 1 us on
 
 	round int
+	spin  shmring.Spin
 	sleep time.Duration
 }
 
@@ -59,7 +60,7 @@ func (b *Backoff) Idle() {
 	b.round++
 	switch {
 	case b.round <= spins:
-		shmring.Pause(1)
+		b.spin.Once()
 	case b.round <= spins+yields:
 		runtime.Gosched()
 	default:
@@ -73,7 +74,7 @@ func (b *Backoff) Idle() {
 }
 
 // Reset begins with spinning again.
-func (b *Backoff) Reset() { b.round, b.sleep = 0, 0 }
+func (b *Backoff) Reset() { b.round, b.spin, b.sleep = 0, shmring.Spin{}, 0 }
 
 func orDefault(n, def int) int {
 	if n == 0 {

@@ -15,7 +15,7 @@ func TestIdleStrategies(t *testing.T) {
 	c := newBus(t, topic.Config{Name: "t", Size: topic.MiB})
 	pub := publisher(t, c, "t")
 	for name, strategy := range map[string]bus.IdleStrategy{
-		"busy spin":                  bus.BusySpin{},
+		"busy spin":                  &bus.BusySpin{},
 		"yield":                      bus.Yield{},
 		"back off":                   &bus.Backoff{},
 		"back off at once, to sleep": &bus.Backoff{Spins: -1, Yields: -1, Max: 10 * time.Microsecond},

@@ -18,10 +18,11 @@ import (
 // A sleep ends with a message, the end of the call's context, or the topic's deletion; that the topic's files were removed is
 // noticed within two seconds.
 type Sleep struct {
-	Spins  int // looks with a PAUSE between them; 0 means DefaultSpins
+	Spins  int // looks with PAUSE between them, as BusySpin; 0 means DefaultSpins
 	Yields int // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
 
 	round int
+	spin  shmring.Spin
 	last  time.Duration
 }
 
@@ -41,14 +42,14 @@ func (s *Sleep) Idle() {
 }
 
 // Reset begins with spinning again.
-func (s *Sleep) Reset() { s.round, s.last = 0, 0 }
+func (s *Sleep) Reset() { s.round, s.spin, s.last = 0, shmring.Spin{}, 0 }
 
 // tired spins or yields, or reports that it is time to sleep.
 func (s *Sleep) tired() bool {
 	spins, yields := orDefault(s.Spins, DefaultSpins), orDefault(s.Yields, DefaultYields)
 	switch {
 	case s.round < spins:
-		shmring.Pause(1)
+		s.spin.Once()
 	case s.round < spins+yields:
 		runtime.Gosched()
 	default:

@@ -14,32 +14,36 @@ const StallLimit = 10 * time.Second
 // idler does what an [Idle] says, and notices when the other side has gone silent.
 type idler struct {
 	strategy     byte // s, y, b
+	fixed        bool // pause PAUSE between looks, and not as spin has them
 	pause, burst uint32
+	spin         shmring.Spin
 	round        int
 	since        int64 // when this row of empty looks was first held against the clock
 	watch        *watch
 }
 
 func newIdler(i Idle, watch *watch) *idler {
-	d := &idler{strategy: i.Strategy[0], pause: uint32(i.Pause), burst: uint32(i.Burst), watch: watch}
-	if d.burst == 0 {
-		d.burst = d.pause
-	}
-	return d
+	return &idler{strategy: i.Strategy[0], fixed: i.Pause != BusySpin, pause: uint32(max(i.Pause, 0)), burst: uint32(i.Burst), watch: watch}
 }
 
 // got tells that something was there.
-func (d *idler) got() { d.round, d.since = 0, 0 }
+func (d *idler) got() {
+	d.round, d.since = 0, 0
+	d.spin.Reset()
+}
 
 // wait passes the time until the next look. After is how many messages came directly before this empty look.
 func (d *idler) wait(after int) error {
 	d.round++
 	switch {
 	case d.strategy == 's':
-		if after >= BurstOf {
+		switch {
+		case after >= BurstOf && d.burst != 0:
 			d.pauseLong(d.burst)
-		} else {
+		case d.fixed:
 			pause(d.pause)
+		default:
+			d.spin.Once()
 		}
 	case d.strategy == 'y' || d.round < 200:
 		runtime.Gosched()

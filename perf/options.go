@@ -20,7 +20,7 @@ type Options struct {
 	Send  string `json:"send"`  // "publish" (copy, the default), "claim" or "write" (in place)
 	Batch int    `json:"batch"` // messages committed together, for Throughput; default 1; 2 and more are written in place
 	Ring  int64  `json:"ring"`  // bytes of a ring, a power of two; default 4 MiB
-	Idle  Idle   `json:"idle"`  // what a reader does when nothing is there; default spin:1/128
+	Idle  Idle   `json:"idle"`  // what a reader does when nothing is there; default spin/128
 
 	// Count is how many messages (round trips, for a latency) a run has, warm-up included. Default: what takes
 	// half a second or so.
@@ -71,7 +71,7 @@ func (o Options) withDefaults() (Options, error) {
 		setDefault(&o.Rate, defaultRate)
 	}
 	if o.Idle == (Idle{}) {
-		o.Idle = Idle{Strategy: "spin", Pause: 1, Burst: 128}
+		o.Idle = Idle{Strategy: "spin", Pause: BusySpin, Burst: 128}
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -142,35 +142,40 @@ func parseKind(s string) (shmring.Kind, error) {
 // Idle says what a reader does between two looks that find nothing.
 type Idle struct {
 	Strategy string `json:"strategy"` // spin, yield, backoff
-	Pause    int    `json:"pause"`    // spin: PAUSE instructions between looks
+	Pause    int    `json:"pause"`    // spin: PAUSE instructions between looks; -1: as the library's BusySpin
 	Burst    int    `json:"burst"`    // spin: that many instead, once, right after a burst of [BurstOf] messages or more; 0: as Pause
 }
 
 // BurstOf is how many messages in a row make a burst.
 const BurstOf = 4
 
-// ParseIdle reads "spin", "spin:N", "spin:N/BURST", "yield" or "backoff".
+// BusySpin as an [Idle].Pause: 1 to 4 PAUSE between looks, as [shmring.Spin] has them.
+const BusySpin = -1
+
+// ParseIdle reads "spin", "spin/BURST", "spin:N", "spin:N/BURST", "yield" or "backoff".
 func ParseIdle(s string) (Idle, error) {
-	name, rest, more := strings.Cut(s, ":")
-	wrong := fmt.Errorf("%w: idle %q: want spin:N, spin:N/BURST (numbers of PAUSE, at most 1000), yield or backoff", ErrOptions, s)
-	switch {
-	case s == "yield" || s == "backoff":
+	if s == "yield" || s == "backoff" {
 		return Idle{Strategy: s}, nil
-	case name != "spin":
-		return Idle{}, wrong
-	case !more:
-		return Idle{Strategy: "spin", Pause: 1}, nil
 	}
-	first, second, both := strings.Cut(rest, "/")
-	pause, err := strconv.Atoi(first)
-	burst, err2 := 0, error(nil)
-	if both {
-		burst, err2 = strconv.Atoi(second)
+	before, burst, hasBurst := strings.Cut(s, "/")
+	name, pause, hasPause := strings.Cut(before, ":")
+	i := Idle{Strategy: name, Pause: BusySpin}
+	ok := name == "spin"
+	number := func(s string, into *int) {
+		n, err := strconv.Atoi(s)
+		ok = ok && err == nil && n >= 0 && n <= 1000
+		*into = n
 	}
-	if err != nil || err2 != nil || pause < 0 || pause > 1000 || burst < 0 || burst > 1000 {
-		return Idle{}, wrong
+	if hasPause {
+		number(pause, &i.Pause)
 	}
-	return Idle{Strategy: "spin", Pause: pause, Burst: burst}, nil
+	if hasBurst {
+		number(burst, &i.Burst)
+	}
+	if !ok {
+		return Idle{}, fmt.Errorf("%w: idle %q: want spin, spin:N, spin/BURST, spin:N/BURST (numbers of PAUSE, at most 1000), yield or backoff", ErrOptions, s)
+	}
+	return i, nil
 }
 
 // String is what ParseIdle reads.
@@ -178,10 +183,14 @@ func (i Idle) String() string {
 	if i.Strategy != "spin" {
 		return i.Strategy
 	}
-	if i.Burst != 0 {
-		return fmt.Sprintf("spin:%d/%d", i.Pause, i.Burst)
+	s := "spin"
+	if i.Pause != BusySpin {
+		s += ":" + strconv.Itoa(i.Pause)
 	}
-	return fmt.Sprintf("spin:%d", i.Pause)
+	if i.Burst != 0 {
+		s += "/" + strconv.Itoa(i.Burst)
+	}
+	return s
 }
 
 // MarshalText and UnmarshalText make it one word in JSON and flags.

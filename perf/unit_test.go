@@ -41,13 +41,13 @@ func TestOptionsRefuseWhatDoesNotFitTogether(t *testing.T) {
 }
 
 func TestIdleReadsBackAsWritten(t *testing.T) {
-	for _, s := range []string{"spin:0", "spin:1", "spin:1/128", "yield", "backoff"} {
+	for _, s := range []string{"spin", "spin/128", "spin:0", "spin:1", "spin:1/128", "yield", "backoff"} {
 		i, err := ParseIdle(s)
 		if err != nil || i.String() != s {
 			t.Errorf("%s became %s, %v", s, i, err)
 		}
 	}
-	for _, s := range []string{"", "spin:", "spin:x", "spin:1/", "spin:-1", "spin:1001", "sleep", "yield:3"} {
+	for _, s := range []string{"", "spin:", "spin:x", "spin:1/", "spin:-1", "spin/", "spin/x", "yield/3", "spin:1001", "sleep", "yield:3"} {
 		if i, err := ParseIdle(s); !errors.Is(err, ErrOptions) {
 			t.Errorf("%q was taken as %v, %v", s, i, err)
 		}
@@ -153,7 +153,7 @@ func TestFloorOfBeforeAndAfterIsTheLower(t *testing.T) {
 }
 
 func TestAReaderThatGetsNothingNoticesAStall(t *testing.T) {
-	for _, strategy := range []string{"spin:0", "spin:1/8", "yield", "backoff"} {
+	for _, strategy := range []string{"spin", "spin/8", "spin:0", "spin:1/8", "yield", "backoff"} {
 		i, err := ParseIdle(strategy)
 		if err != nil {
 			t.Fatal(err)

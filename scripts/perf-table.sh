@@ -44,7 +44,7 @@ echo
 echo "| what | command | p50 min / median / max | p99.9 min / median / max | floor p50, p99.9 | ratios | stalled | of the unstalled alone: p99.9 (floor) | placement |"
 echo "|---|---|---|---|---|---|---|---|---|"
 row "bus, 100,000 a second" latency --one-way
-row "the same, no pause after a burst" latency --one-way --idle spin:1
+row "the same, no pause after a burst" latency --one-way --idle spin
 row "bus, 1 million a second" latency --one-way --rate 1000000
 row "bus, mpmc" latency --one-way --kind mpmc
 row "the ring alone" latency --one-way --layer shmring
@@ -54,9 +54,9 @@ echo
 echo "| what | command | min / median / max | floor p50, ns | ns per message / floor | placement |"
 echo "|---|---|---|---|---|---|"
 row "bus, spsc" throughput
-row "bus, spsc, no pause after a burst" throughput --idle spin:1
+row "bus, spsc, no pause after a burst" throughput --idle spin
 row "the ring alone, spsc" throughput --layer shmring
-row "the ring alone, longer pause" throughput --layer shmring --idle spin:1/256
+row "the ring alone, longer pause" throughput --layer shmring --idle spin/256
 row "batches of 16" throughput --batch 16
 row "claim and commit" throughput --send claim
 row "bus, mpmc" throughput --kind mpmc

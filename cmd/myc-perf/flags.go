@@ -28,7 +28,7 @@ func addWorkloadFlags(c *cobra.Command) *workloadFlags {
 	w.send = cli.ChoiceFlag(c, f, "send", "", "copy each message into the ring, or write it in place by claim and commit, or in a callback", "publish", "claim", "write")
 	f.IntVar(&w.options.Size, "size", 64, "payload of a message in `BYTES`, a multiple of 8")
 	f.TextVar(&w.ring, "ring", w.ring, "`SIZE` of the topic, a power of two")
-	f.StringVar(&w.idle, "idle", "spin:1/128", "what a reader does when nothing is there: `spin:N|spin:N/BURST|yield|backoff` (N PAUSE between looks, BURST once after a burst)")
+	f.StringVar(&w.idle, "idle", "spin/128", "what a reader does when nothing is there: `spin|spin:N|spin:N/BURST|yield|backoff` (spin as the library does, or with N PAUSE between looks; /BURST PAUSE once after a burst)")
 	f.IntVar(&w.options.Count, "count", 0, "`N` messages in each run, of which the first tenth warms up; default what takes half a second or so")
 	f.DurationVar(&w.options.Duration, "duration", 0, "instead of --count: as many messages as fit into this `TIME`, by a short trial")
 	f.IntVar(&w.options.Repeat, "repeat", 3, "`N` runs, each with new processes and files")

@@ -86,7 +86,13 @@ func Load(root string) (*Tree, error) {
 			}
 			return nil
 		}
+		if rel == ".git" { // a file in a linked work tree
+			return nil
+		}
 		if !d.Type().IsRegular() {
+			return nil
+		}
+		if rel == ".git" { // a file in a linked work tree
 			return nil
 		}
 		isForeign := slices.ContainsFunc(foreign, func(dir string) bool { return strings.HasPrefix(rel, dir) })
