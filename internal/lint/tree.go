@@ -92,9 +92,6 @@ func Load(root string) (*Tree, error) {
 		if !d.Type().IsRegular() {
 			return nil
 		}
-		if rel == ".git" { // a file in a linked work tree
-			return nil
-		}
 		isForeign := slices.ContainsFunc(foreign, func(dir string) bool { return strings.HasPrefix(rel, dir) })
 		return t.add(rel, isForeign)
 	})
