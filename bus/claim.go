@@ -23,27 +23,37 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 	}
 	c, err := p.ring.Claim(n)
 	if err != nil {
-		return Claim{}, err
+		return Claim{}, p.failed(err)
 	}
 	p.claim = c
 	p.serial++
 	return Claim{p, p.serial}, nil
 }
 
-// ClaimWait is Claim that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error when
-// ctx does.
+// ClaimWait is Claim that waits, by the publisher's idle strategy, while there is no room. It ends as [Publisher.PublishWait]
+// does: with ctx's error when ctx does, and with [ErrSelfBlocked].
 func (p *Publisher) ClaimWait(ctx context.Context, n int) (Claim, error) {
-	var asleep sleeper
-	defer asleep.end()
+	var w wait
+	defer w.end()
 	for {
-		c, err := p.Claim(n)
-		if err != ErrBackPressure {
+		if end := p.topic.ended(); end != nil {
 			p.idle.Reset()
-			return c, err
+			return Claim{}, p.ended(end)
 		}
-		if err := p.wait(ctx, n, &asleep); err != nil {
-			return Claim{}, err
+		c, err := p.ring.Claim(n)
+		if err == nil {
+			p.idle.Reset()
+			p.claim = c
+			p.serial++
+			return Claim{p, p.serial}, nil
 		}
+		if err == ErrBackPressure {
+			if err = w.again(ctx, p, n); err == nil {
+				continue
+			}
+		}
+		p.idle.Reset()
+		return Claim{}, err
 	}
 }
 
@@ -104,7 +114,7 @@ func (p *Publisher) Batch(size int) (Batch, error) {
 	}
 	b, err := p.ring.Batch(size)
 	if err != nil {
-		return Batch{}, err
+		return Batch{}, p.failed(err)
 	}
 	p.parts = p.parts[:0]
 	return Batch{b, p}, nil

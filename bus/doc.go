@@ -16,8 +16,8 @@
 //   - A topic is one order: every subscription sees the same messages in the same sequence, whoever published them.
 //   - Members of a queue group ([Group]) share a topic's messages; any number of groups and subscriptions on one topic do not notice each
 //     other. A message that a member did not handle comes again.
-//   - A publisher that has no room gets [ErrBackPressure]; nothing is overwritten that a reliable subscription has not
-//     acknowledged. Which subscriptions those are is their slow policy ([Slow], [Lossy]).
+//   - A publisher that has no room gets [ErrBackPressure], which names who is in the way ([BackPressureError]); nothing is overwritten
+//     that a reliable subscription has not acknowledged. Which subscriptions those are is their slow policy ([Slow], [Lossy]).
 //   - A committed message is never torn and never lost, whatever process dies at whatever instruction. An open claim of a
 //     process that died is given up.
 //   - Publishing and polling neither block nor allocate; what blocks has Wait in its name or is a loop over

@@ -37,6 +37,7 @@ func (s *Subscription) nextOfGroup() (shmring.Frame, bool) {
 // pollMember is poll for a member.
 func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
+	s.member.Begin()
 	defer func() { s.settleMember(handled) }()
 	for n < limit {
 		f, ok := s.nextOfGroup()
@@ -55,6 +56,7 @@ func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n in
 
 // settleMember ends a call that read: the message at hand was handled, or comes again.
 func (s *Subscription) settleMember(handled bool) {
+	s.member.End()
 	if !handled {
 		s.member.Unread()
 	}

@@ -58,6 +58,7 @@ func (l *loop) run() {
 	s := l.s
 	l.again = false
 	unhandled := false
+	s.begin()
 	defer func() {
 		s.settle(!unhandled)
 	}()

@@ -32,6 +32,7 @@ type Publisher struct {
 	serial uint64   // of claim
 	parts  [][]byte // of the open batch, where there are rules
 	idle   IdleStrategy
+	held   *BackPressureError // the last one
 	slot   slot
 	conn   *Conn
 	next   *follower
@@ -94,9 +95,22 @@ func (p *Publisher) ended(end *ending) error {
 }
 
 // Publish copies one message of 1 to max_frame bytes into the ring. It returns [ErrBackPressure] while a slow subscriber
-// leaves no room, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed], with [ErrRemoved]
+// leaves no room, as a [BackPressureError] that names it, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed], with [ErrRemoved]
 // where its files were removed, which is found out within 250 ms.
 func (p *Publisher) Publish(message []byte) error {
+	if p.rules != nil || p.topic.ended() != nil {
+		if err := p.check(message); err != nil {
+			return err
+		}
+	}
+	if err := p.ring.Publish(message); err != nil {
+		return p.failed(err)
+	}
+	return nil
+}
+
+// publish is Publish for the calls that wait: where there is no room it returns ErrBackPressure itself.
+func (p *Publisher) publish(message []byte) error {
 	if p.rules != nil || p.topic.ended() != nil {
 		if err := p.check(message); err != nil {
 			return err
@@ -114,29 +128,20 @@ func (p *Publisher) check(message []byte) error {
 }
 
 // PublishWait is Publish that waits, by the publisher's idle strategy, while there is no room. It ends with ctx's error
-// when ctx does; the message is not published then.
+// when ctx does, together with a [BackPressureError] that says by whom it is held then, and with [ErrSelfBlocked] where the
+// calling goroutine waits for itself; the message is not published then.
 func (p *Publisher) PublishWait(ctx context.Context, message []byte) error {
-	var asleep sleeper
-	defer asleep.end()
+	var w wait
+	defer w.end()
 	for {
-		if err := p.Publish(message); err != ErrBackPressure {
+		if err := p.publish(message); err != ErrBackPressure {
 			p.idle.Reset()
 			return err
 		}
-		if err := p.wait(ctx, len(message), &asleep); err != nil {
+		if err := w.again(ctx, p, len(message)); err != nil {
 			return err
 		}
 	}
-}
-
-// wait idles once, while there is no room for n bytes.
-func (p *Publisher) wait(ctx context.Context, n int, asleep *sleeper) error {
-	if err := ctx.Err(); err != nil {
-		p.idle.Reset()
-		return err
-	}
-	p.rest(ctx, n, asleep)
-	return nil
 }
 
 // Write claims n bytes of the ring, 1 to max_frame, lets fill write a message into them, and publishes the first used of

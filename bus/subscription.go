@@ -138,7 +138,9 @@ func (s *Subscription) pollKind(limit int, handle func(m Message) error) (n int,
 // poll is for readers, as pollMember is for members: a loop for both would ask at each message which it is.
 func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
+	s.ring.Begin()
 	defer func() {
+		s.ring.End()
 		if !handled {
 			s.ring.Unread()
 		}
@@ -165,6 +167,7 @@ func (s *Subscription) settle(handled bool) {
 		s.settleMember(handled)
 		return
 	}
+	s.ring.End()
 	if !handled {
 		s.ring.Unread()
 	}

@@ -65,6 +65,8 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 	}
 	r.populate(rd.pos)
 	rd.cleanup = watchLeak(rd, rd.lease)
+	rd.hand.reader = rd
+	r.own(rd.slot, &rd.hand)
 	return rd, nil
 }
 

@@ -38,7 +38,7 @@ func (p *Producer) refreshed(size uint64) error {
 		if !p.blockedSince.IsZero() {
 			// order: none, only this handle writes the counter.
 			p.backPressured.StoreRelaxed(p.backPressured.Load() + uint64(now().Sub(p.blockedSince)))
-			p.blockedSince = time.Time{}
+			p.blockedSince, p.holdSince = time.Time{}, time.Time{}
 		}
 	}
 	return err
@@ -97,6 +97,9 @@ func (p *Producer) held(by Holder) {
 	t := now()
 	if p.blockedSince.IsZero() {
 		p.blockedSince = t
+	}
+	if !by.same(p.holder) || p.holdSince.IsZero() {
+		p.holdSince = t
 	}
 	if by != p.holder || p.heldSince.IsZero() {
 		p.holder, p.heldSince = by, t

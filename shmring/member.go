@@ -51,6 +51,7 @@ type Member struct {
 	once        error // told once
 
 	ring *Ring
+	hand hand
 	*lease
 	cleanup runtime.Cleanup
 }
@@ -101,6 +102,8 @@ func (r *Ring) Member(g Grant, o MemberOptions) (*Member, error) {
 	}
 	r.populate(m.pos)
 	m.cleanup = watchLeak(m, m.lease)
+	m.hand.member = m
+	r.own(m.slot, &m.hand)
 	return m, nil
 }
 
@@ -384,6 +387,7 @@ func (m *Member) Close() error {
 		return nil
 	}
 	m.cleanup.Stop()
+	m.ring.disown(m.slot)
 	fault := m.ring.Guard(func() {
 		m.count()
 		m.giveBack()

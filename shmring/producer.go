@@ -38,7 +38,7 @@ type Producer struct {
 	gone    bool // the topic was deleted
 
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
-	blockedSince, heldSince                                 time.Time
+	blockedSince, heldSince, holdSince                      time.Time // no room; the same holder in the same place; the same holder
 	holder                                                  Holder
 	clocks                                                  []patience  // of the readers, by slot
 	running                                                 bool        // one of the clocks does

@@ -50,6 +50,7 @@ type Reader struct {
 	tenant            uint32 // the generation that this tenant began with; each return to the gates takes another
 
 	ring *Ring
+	hand hand
 	*lease
 	cleanup runtime.Cleanup
 }
@@ -259,5 +260,6 @@ func (r *Reader) Close() error {
 	})
 	r.next, r.cursorAt, r.lap, r.err, r.near = r.pos, r.pos, nil, ErrClosed, 0 // every later look finds the handle closed
 	r.cleanup.Stop()
+	r.ring.disown(r.slot)
 	return errors.Join(fault, r.lease.end())
 }
