@@ -22,6 +22,7 @@ type TopicState struct {
 
 // Client is a process that is connected to the broker, or, where there is no broker, one that is attached to a topic.
 type Client struct {
+	Session  uint64 // of its connection, in this broker's life; 0 without a broker
 	Name     string
 	Software string // its program and version, as it said itself; "" without a broker
 	PID      int    // information only: it means nothing in another pid namespace

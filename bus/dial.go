@@ -75,8 +75,11 @@ type broker struct {
 
 // notice takes what the broker says unasked. A deleted topic's files say so themselves, and so handles learn of it.
 func (b *broker) notice(m control.Message) {
-	if _, ok := m.(*control.TopicDeleted); ok {
+	switch m := m.(type) {
+	case *control.TopicDeleted:
 		b.rings.sweep()
+	case *control.Detached:
+		b.rings.evict(m.Topic, m.Role, m.Reason)
 	}
 }
 
@@ -203,7 +206,7 @@ func lockToRepair(fd int) (int, error) {
 // grant may be the same slot again; but not for long, since the slot's lock has fallen and says the same.
 func (b *broker) giveBack(a *control.Attached, topic *mapping) {
 	b.rings.sweep()
-	if topic != nil && topic.ended() != nil {
+	if end := topic.ending(); end != nil && !end.evicted {
 		return // by its name the broker knows another one, if any
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -278,7 +281,7 @@ func (b *broker) clients(ctx context.Context) ([]Client, error) {
 		}
 		for _, c := range page.Clients {
 			if len(list) == 0 || c.Session != last {
-				list = append(list, Client{c.Name, c.Software, int(c.PID), int(c.UID), int(c.GID), time.Unix(0, int64(c.SinceNs)), nil})
+				list = append(list, Client{c.Session, c.Name, c.Software, int(c.PID), int(c.UID), int(c.GID), time.Unix(0, int64(c.SinceNs)), nil})
 				last = c.Session
 			}
 			at := &list[len(list)-1]

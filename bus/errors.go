@@ -19,7 +19,8 @@ var (
 	ErrTooLarge = shmring.ErrTooLarge
 	// ErrClosed says that the handle or the connection was closed, or the topic deleted.
 	ErrClosed = shmring.ErrClosed
-	// ErrEvicted says that the subscription was evicted.
+	// ErrEvicted says that the subscription was evicted: it held publishers up for longer than its patience, or an operator asked this
+	// client to leave ([Conn.Evict]).
 	ErrEvicted = shmring.ErrEvicted
 	// ErrLapped says that messages were overwritten before the subscription came to them; [LappedError] tells how much.
 	ErrLapped = shmring.ErrLapped
@@ -46,6 +47,8 @@ var (
 
 	// ErrNoTopic says that there is no topic of this name.
 	ErrNoTopic = errors.New("no such topic")
+	// ErrNoClient says that no client of that session is connected to the broker.
+	ErrNoClient = errors.New("no such client")
 	// ErrNoBroker says that no broker answers: there is none at the socket, or it went away. Handles that are open go on.
 	ErrNoBroker = errors.New("no broker")
 	// ErrRefused says that a message holds what the topic does not take: it is no TLV message, has a type that is not among
@@ -82,6 +85,7 @@ var sentinels = map[control.Code]error{
 	control.CodeVersion: ErrVersion, control.CodeNoTopic: ErrNoTopic, control.CodeExists: ErrExists, control.CodeInUse: ErrInUse,
 	control.CodeLimit: ErrLimit, control.CodePermission: ErrPermission, control.CodeTooLarge: ErrTooLarge,
 	control.CodeNoSpace: ErrNoSpace, control.CodeInvalid: ErrInvalid, control.CodeCorrupt: ErrCorrupt, control.CodeClosed: ErrClosed,
+	control.CodeNoClient: ErrNoClient,
 }
 
 // brokerError makes an error of the control connection one of this package's.

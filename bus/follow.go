@@ -111,7 +111,8 @@ func (f *follower) comes() bool { return f != nil && f.over() == nil }
 func (f *follower) wants() (nonce uint64, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.topic.ring.Nonce(), !f.closed && f.heir == nil && f.topic.ended() != nil
+	end := f.topic.ended()
+	return f.topic.ring.Nonce(), !f.closed && f.heir == nil && end != nil && !end.evicted
 }
 
 // give leaves h for the handle, unless it was closed.

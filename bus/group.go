@@ -49,7 +49,9 @@ func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n in
 			return n, err
 		}
 		handled = true
-		n++
+		if n++; s.evicted() != nil {
+			return n, nil // the next call says so, and gives back what is in its hands
+		}
 	}
 	return n, nil
 }
@@ -80,7 +82,7 @@ func (d *deadLetters) park(f shmring.Frame, _ int) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrClosed) {
+	if errors.Is(err, ErrClosed) || errors.Is(err, ErrEvicted) {
 		d.close() // the topic may be made again
 	}
 	return fmt.Errorf("dead-letter topic %q: %w", d.topic, err)

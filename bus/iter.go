@@ -70,6 +70,10 @@ func (l *loop) run() {
 			return
 		default:
 		}
+		if end := s.evicted(); end != nil {
+			l.say(Message{}, s.leave(end))
+			return
+		}
 		err := s.takePending()
 		if err == nil {
 			var f shmring.Frame

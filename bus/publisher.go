@@ -86,6 +86,10 @@ func (p *Publisher) use(h *heir) {
 
 // ended says that the topic has ended, or goes on with the one that was made again.
 func (p *Publisher) ended(end *ending) error {
+	if end.evicted {
+		_ = p.Close() // what it published is committed; an open claim is aborted
+		return end.err
+	}
 	h := p.next.take(&heir{topic: p.topic, slot: p.slot, producer: p.ring})
 	if h == nil {
 		return end.err

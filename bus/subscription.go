@@ -118,6 +118,9 @@ func (s *Subscription) use(h *heir) {
 // the next Poll goes on after the gap; so is a [RecreatedError], which follows ErrClosed in a subscription of [Dial]. Else ErrClosed is final,
 // as ErrEvicted and ErrCorrupt are.
 func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err error) {
+	if end := s.evicted(); end != nil {
+		return 0, s.leave(end)
+	}
 	if s.pending != nil {
 		return 0, s.takePending()
 	}
@@ -156,7 +159,9 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 			return n, err
 		}
 		handled = true
-		n++
+		if n++; n%lookEvery == 0 && s.evicted() != nil {
+			return n, nil // the next call says so
+		}
 	}
 	return n, nil
 }
@@ -236,6 +241,9 @@ func (s *Subscription) Wait(ctx context.Context) error {
 
 // look tells whether a Poll would find something, without consuming it.
 func (s *Subscription) look() (there bool, err error) {
+	if end := s.evicted(); end != nil {
+		return false, s.leave(end)
+	}
 	if s.pending != nil {
 		return true, nil
 	}

@@ -71,7 +71,10 @@ func unwatch(all []watched) {
 }
 
 // ending is why a mapping's handles get nothing more.
-type ending struct{ err error }
+type ending struct {
+	err     error
+	evicted bool // the topic goes on, without these handles: see evict.go
+}
 
 // ended returns why the topic has ended for who has it mapped here, or nil. It costs a load; any goroutine may call it.
 func (m *mapping) ended() *ending { return m.end.Load() }
@@ -88,7 +91,7 @@ func (m *mapping) lookLocked() {
 		return
 	}
 	if m.ring.Closing() {
-		m.end.Store(&ending{fmt.Errorf("%w: topic %q was deleted", ErrClosed, m.ring.Name())})
+		m.end.Store(&ending{err: fmt.Errorf("%w: topic %q was deleted", ErrClosed, m.ring.Name())})
 		return
 	}
 	for _, f := range m.files {
@@ -96,10 +99,10 @@ func (m *mapping) lookLocked() {
 		switch err := unix.Fstat(f.fd, &st); {
 		case err != nil: // of an open descriptor: no answer is no bad news
 		case st.Nlink == 0:
-			m.end.Store(&ending{fmt.Errorf("%w: topic %q: %w: %s", ErrClosed, m.ring.Name(), ErrRemoved, f.name)})
+			m.end.Store(&ending{err: fmt.Errorf("%w: topic %q: %w: %s", ErrClosed, m.ring.Name(), ErrRemoved, f.name)})
 			return
 		case st.Size < f.size:
-			m.end.Store(&ending{fmt.Errorf("topic %q: %w", m.ring.Name(), &shmring.CorruptError{File: f.name, Field: "file size",
+			m.end.Store(&ending{err: fmt.Errorf("topic %q: %w", m.ring.Name(), &shmring.CorruptError{File: f.name, Field: "file size",
 				Got: strconv.FormatInt(st.Size, 10), Want: strconv.FormatInt(f.size, 10)})})
 			return
 		}

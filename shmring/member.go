@@ -304,6 +304,9 @@ func (m *Member) Err() error {
 
 // Release acknowledges the frame that is lent, if any, and everything before it, and publishes the counters.
 func (m *Member) Release() {
+	if m.done { // by its owner's callback: the slot may be another's
+		return
+	}
 	m.consume()
 	m.count()
 	if m.err != nil {

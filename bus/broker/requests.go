@@ -47,6 +47,8 @@ func (s *session) answer(m control.Message, with []int) (control.Message, []int,
 		return &control.OK{}, nil, s.createTopic(m)
 	case *control.DeleteTopic:
 		return &control.OK{}, nil, s.deleteTopic(m)
+	case *control.Evict:
+		return &control.OK{}, nil, s.evict(m)
 	case *control.ListTopics:
 		return s.b.listTopics(s, m.After), nil, nil
 	case *control.ListClients:
@@ -61,7 +63,7 @@ func (s *session) mayManage(what string) error {
 		return nil
 	}
 	return control.Errorf(control.CodePermission, "user %d may not %s", s.peer.UID, what).
-		WithHint("only root and the broker's user (%d) may; configure the topic instead", s.b.rights.own)
+		WithHint("only root and the broker's user (%d) may", s.b.rights.own)
 }
 
 func (s *session) createTopic(m *control.CreateTopic) error {

@@ -115,8 +115,8 @@ func TestHostileClientsAreAnsweredAndClosed(t *testing.T) {
 		{"an old protocol", false, encode(1, &control.Hello{MinVersion: 0, MaxVersion: 0}), nil, control.CodeVersion,
 			"the broker speaks 1 to 1, the client 0 to 0"},
 		{"a new protocol", false, encode(1, &control.Hello{MinVersion: 7, MaxVersion: 9}), nil, control.CodeVersion, "7 to 9"},
-		{"a feature", false, encode(1, &control.Hello{MinVersion: 1, MaxVersion: 1, Features: 6, Required: 4}), nil, control.CodeVersion,
-			"the client requires 0x4, the broker has 0x1"},
+		{"a feature", false, encode(1, &control.Hello{MinVersion: 1, MaxVersion: 1, Features: 12, Required: 8}), nil, control.CodeVersion,
+			"the client requires 0x8, the broker has 0x7"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			good := b.client("good")

@@ -31,7 +31,7 @@ What only reads works without a broker too, for root and the broker's user: it o
 	root.PersistentFlags().StringVar(&to.dir, "dir", "",
 		"the bus `DIR` to repair, or to read while there is no broker; default $MYC_DIR, else /dev/shm/myc (for others than root /dev/shm/myc-UID)")
 	root.AddCommand(topicCommand(to), clientsCommand(to), pubCommand(to), subCommand(to), groupCommand(to), parkedCommand(to),
-		lossesCommand(to), repairCommand(to))
+		lossesCommand(to), repairCommand(to), evictCommand(to))
 	return root
 }
 
@@ -99,6 +99,8 @@ func hint(err error) error {
 		return cli.WithHint(err, "`myc-ctl topic inspect NAME -o json` shows what the topic takes: tlv_types and checksum")
 	case errors.Is(err, bus.ErrPermission):
 		return cli.WithHint(err, "the topic's lists publish, subscribe and blockers say who may: see the broker's config")
+	case errors.Is(err, bus.ErrEvicted):
+		return cli.WithHint(err, "start again to go on; who was asked to leave is not kept out")
 	case errors.Is(err, bus.ErrPosition):
 		return cli.WithHint(err, "--from oldest begins with what is left")
 	}

@@ -107,7 +107,7 @@ func TestTheGreeting(t *testing.T) {
 			"this program speaks 1 to 1, the broker 5 to 6"},
 		{"a broker that wants more", func(s *script, id uint64) {
 			s.say(id, &Welcome{MinVersion: 1, MaxVersion: 1, Features: 8, Required: 8})
-		}, CodeVersion, nil, "the broker requires 0x8, this program has 0x1"},
+		}, CodeVersion, nil, "the broker requires 0x8, this program has 0x7"},
 		{"something else", func(s *script, id uint64) { s.say(id, &OK{}) }, 0, ErrMessage, "OK instead of Welcome"},
 		{"garbage", func(s *script, id uint64) { _ = s.Send([]byte("hello?")) }, 0, ErrMessage, ""},
 		{"nothing", func(s *script, id uint64) { _ = s.Close() }, 0, ErrDisconnected, ""},

@@ -35,6 +35,9 @@ var samples = []Message{
 	&Detached{Topic: "x", Role: RoleConsumer, Slot: 2, Reason: "evicted"},
 	&ShuttingDown{Reason: "terminated"},
 	&Register{Topic: "x", Nonce: 6, Role: RoleProducer, Slot: 1, Generation: 2},
+	&Evict{Session: 8, Topic: "x", Kill: true, Reason: "in the way"},
+	&Reload{},
+	&Reloaded{File: "/f", Changed: []string{"a", "b"}, Refused: []string{"c"}, Kept: []string{"d"}},
 }
 
 func TestEveryMessageComesBackAsItWas(t *testing.T) {

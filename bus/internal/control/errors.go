@@ -37,12 +37,13 @@ const (
 	CodeCorrupt    Code = 12 // the topic's files are damaged
 	CodeClosed     Code = 13 // the topic was deleted meanwhile, or the broker shuts down
 	CodeNotReady   Code = 14 // the topic is being created: try again
+	CodeNoClient   Code = 15 // no client of that session is connected
 )
 
 var codeNames = map[Code]string{
 	CodeInternal: "internal", CodeProtocol: "protocol", CodeVersion: "version", CodeNoTopic: "no topic", CodeExists: "exists",
 	CodeInUse: "in use", CodeLimit: "limit", CodePermission: "permission", CodeTooLarge: "too large", CodeNoSpace: "no space",
-	CodeInvalid: "invalid", CodeCorrupt: "corrupt", CodeClosed: "closed", CodeNotReady: "not ready",
+	CodeInvalid: "invalid", CodeCorrupt: "corrupt", CodeClosed: "closed", CodeNotReady: "not ready", CodeNoClient: "no client",
 }
 
 // String returns the code's name.

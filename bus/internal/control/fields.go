@@ -84,6 +84,24 @@ func (m *Slot) fields(w *wire) {
 	w.u32("slot", &m.Slot)
 }
 
+func (m *Evict) fields(w *wire) {
+	w.u64("session", &m.Session)
+	w.text("topic", &m.Topic, MaxName)
+	w.flag("kill", &m.Kill)
+	w.text("reason", &m.Reason, MaxText)
+}
+
+func (*Reload) fields(*wire) {}
+
+func (m *Reloaded) fields(w *wire) {
+	w.text("file", &m.File, MaxPath)
+	list(w, "changed", &m.Changed, sentence)
+	list(w, "refused", &m.Refused, sentence)
+	list(w, "kept", &m.Kept, sentence)
+}
+
+func sentence(s *string, w *wire) { w.text("text", s, MaxText) }
+
 func (m *ListClients) fields(w *wire) {
 	w.u64("from", &m.From)
 	w.u32("skip", &m.Skip)

@@ -12,8 +12,10 @@ const (
 // Features are bits that name what a side can do beyond the protocol's version. Part of the format.
 const (
 	FeatureRegister uint64 = 1 << 0 // of a broker: it takes Register
+	FeatureEvict    uint64 = 1 << 1 // of a broker: it takes Evict
+	FeatureReload   uint64 = 1 << 2 // of a broker: it takes Reload
 
-	KnownFeatures           = FeatureRegister
+	KnownFeatures           = FeatureRegister | FeatureEvict | FeatureReload
 	RequiredFeatures uint64 = 0
 )
 
@@ -53,6 +55,9 @@ const (
 	TypeDetached       Type = 216
 	TypeShuttingDown   Type = 217
 	TypeRegister       Type = 218
+	TypeEvict          Type = 219
+	TypeReload         Type = 220
+	TypeReloaded       Type = 221
 )
 
 // A Message is a pointer to one of the structs below.
@@ -82,6 +87,9 @@ var known = map[Type]func() Message{
 	TypeDetached:       func() Message { return new(Detached) },
 	TypeShuttingDown:   func() Message { return new(ShuttingDown) },
 	TypeRegister:       func() Message { return new(Register) },
+	TypeEvict:          func() Message { return new(Evict) },
+	TypeReload:         func() Message { return new(Reload) },
+	TypeReloaded:       func() Message { return new(Reloaded) },
 }
 
 var typeNames = map[Type]string{
@@ -90,6 +98,7 @@ var typeNames = map[Type]string{
 	TypeAttachProducer: "AttachProducer", TypeAttachConsumer: "AttachConsumer", TypeAttachInspect: "AttachInspect",
 	TypeAttached: "Attached", TypeDetach: "Detach", TypeListClients: "ListClients", TypeClients: "Clients",
 	TypeTopicDeleted: "TopicDeleted", TypeDetached: "Detached", TypeShuttingDown: "ShuttingDown", TypeRegister: "Register",
+	TypeEvict: "Evict", TypeReload: "Reload", TypeReloaded: "Reloaded",
 }
 
 // String returns the name of the message.
@@ -286,6 +295,26 @@ type Register struct {
 	Generation uint32 // of the slot, as the client has it
 }
 
+// Evict asks a client to give its slots back, all of them or those of one topic, or ends its process. The answer is OK: once the client
+// was told, or once its process has ended and what it left is repaired.
+type Evict struct {
+	Session uint64 // of the client
+	Topic   string // "": all
+	Kill    bool   // SIGKILL, instead of asking; with a topic it makes no sense
+	Reason  string // for people: the client's handles end with it
+}
+
+// Reload has the broker read its configuration again. The answer is Reloaded, also when the configuration is refused.
+type Reload struct{}
+
+// Reloaded says what a reload did: with Refused, nothing.
+type Reloaded struct {
+	File    string   // of the configuration; "" for a broker without one
+	Changed []string // a sentence each
+	Refused []string // a sentence each: what is wrong with the configuration, or cannot change; the old one stays in force
+	Kept    []string // a sentence each: what holds only after a restart, or of a topic that is not configured any more
+}
+
 // ListClients asks for the connected clients in the order of their sessions; the answer is Clients.
 type ListClients struct {
 	From uint64 // 0 for the first page, then Next of the page before
@@ -324,7 +353,8 @@ type TopicDeleted struct {
 	Nonce uint64 // of the incarnation that ended
 }
 
-// Detached is unsolicited: a slot was taken away.
+// Detached is unsolicited: the client is to close the handle of a slot, which ends with ErrEvicted. The slot stays the client's until its
+// lock has fallen.
 type Detached struct {
 	Topic  string
 	Role   Role
@@ -356,3 +386,6 @@ func (*TopicDeleted) Type() Type   { return TypeTopicDeleted }
 func (*Detached) Type() Type       { return TypeDetached }
 func (*ShuttingDown) Type() Type   { return TypeShuttingDown }
 func (*Register) Type() Type       { return TypeRegister }
+func (*Evict) Type() Type          { return TypeEvict }
+func (*Reload) Type() Type         { return TypeReload }
+func (*Reloaded) Type() Type       { return TypeReloaded }
