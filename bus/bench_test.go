@@ -2,9 +2,11 @@ package bus_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/topic"
+	"github.com/mycelium-bus/mycelium/codec"
 )
 
 // One goroutine publishes 1,000 messages of 64 bytes, then polls them: what the calls cost without another core.
@@ -81,4 +83,24 @@ func BenchmarkPoll(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Subscribing at a time that the newest message of a full ring alone has: what the scan costs a message.
+func BenchmarkAt(b *testing.B) {
+	c := newBus(b, topic.Config{Name: "t", Size: 16 * topic.MiB})
+	pub := publisher(b, c, "t")
+	n := 16 << 20 / bus.FrameSize(codec.Size(40))
+	for i := range n {
+		if err := pub.Publish(stamped(b, uint64(i+1), "12345678901234567890123456789012345678")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		sub, err := c.Subscribe("t", bus.At(time.Unix(0, int64(n))))
+		if err != nil {
+			b.Fatal(err)
+		}
+		sub.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n)*4/3, "ns/message") // a quarter of the ring is not safe to begin in
 }

@@ -46,8 +46,14 @@ func defaultSocket() string {
 	return filepath.Join(run, "myc", "broker.sock")
 }
 
-// SubscribeOption is one choice of a subscription: [From], [Group], [Fanout], [Slow], [Lossy], [Credit], [Patience], [Idle].
-type SubscribeOption func(*subscribeOptions)
+// SubscribeOption is one choice of a subscription: [From], [Group], [Fanout], [Slow], [Lossy], [Credit], [Patience], [Idle]. Where two
+// say something about the same, the later one counts.
+type SubscribeOption interface{ apply(*subscribeOptions) }
+
+// option is a SubscribeOption that is nothing else.
+type option func(*subscribeOptions)
+
+func (f option) apply(o *subscribeOptions) { f(o) }
 
 type subscribeOptions struct {
 	attachOptions
@@ -61,24 +67,6 @@ type subscribeOptions struct {
 	idle     IdleStrategy
 	fault    error // of an option; told by Subscribe
 }
-
-// Start is where in the ring a subscription begins, for [From]. The zero value is [Newest].
-type Start struct{ from shmring.From }
-
-var (
-	// Newest begins with the next message to be published. It is the default.
-	Newest = Start{shmring.Newest()}
-	// Oldest begins with the oldest message that is still safe from being overwritten: about three quarters of the ring lie
-	// before the newest. What was overwritten before is not told about.
-	Oldest = Start{shmring.Oldest()}
-)
-
-// Position begins with the message at position p, as [Message.Position] told it; Subscribe returns [ErrPosition] if there is
-// none any more, or never was.
-func Position(p uint64) Start { return Start{shmring.At(p)} }
-
-// From says where the subscription begins: [Newest], [Oldest] or a [Position].
-func From(start Start) SubscribeOption { return func(o *subscribeOptions) { o.start = start } }
 
 // What happens to a subscription that holds publishers up, for [Slow].
 const (
@@ -94,49 +82,49 @@ const (
 // which the topic's blockers have. Drop and Evict subscriptions read copies, since publishers may come round under them; which
 // publisher finds that the patience is over decides, with or without a broker.
 func Slow(policy topic.Slow) SubscribeOption {
-	return func(o *subscribeOptions) {
+	return option(func(o *subscribeOptions) {
 		switch policy {
 		case Block, Drop, Evict:
 			o.slow = ringSlow(policy)
 		default:
 			o.fault = fmt.Errorf("%w: slow policy %d is not one of block, drop, evict", ErrInvalid, policy)
 		}
-	}
+	})
 }
 
 // Lossy makes a subscription that holds nobody up: publishers overwrite what it has not read, and it is told how many bytes
 // it missed ([LappedError]). It reads copies.
-func Lossy() SubscribeOption { return func(o *subscribeOptions) { o.slow = shmring.Lossy } }
+func Lossy() SubscribeOption { return option(func(o *subscribeOptions) { o.slow = shmring.Lossy }) }
 
 // Credit is the most bytes that the subscription may lag before publishers wait for it: from two of the topic's largest claims
 // to the topic's credit, rounded up to 16; 0 is the topic's. Subscribe refuses others.
 func Credit(bytes int) SubscribeOption {
-	return func(o *subscribeOptions) {
+	return option(func(o *subscribeOptions) {
 		if bytes < 0 {
 			o.fault = fmt.Errorf("%w: credit %d is negative", ErrInvalid, bytes)
 		}
 		o.credit = (uint64(bytes) + 15) &^ 15
-	}
+	})
 }
 
 // Patience is how long a subscription with policy Drop or Evict may hold publishers up; 0 is the topic's.
 func Patience(d time.Duration) SubscribeOption {
-	return func(o *subscribeOptions) {
+	return option(func(o *subscribeOptions) {
 		if d < 0 {
 			o.fault = fmt.Errorf("%w: patience %v is negative", ErrInvalid, d)
 		}
 		o.patience = d
-	}
+	})
 }
 
 // Idle says what Wait and Messages do while there is no message; the default is a [Backoff] of its own.
 func Idle(strategy IdleStrategy) SubscribeOption {
-	return func(o *subscribeOptions) { o.idle = strategy }
+	return option(func(o *subscribeOptions) { o.idle = strategy })
 }
 
 // Fanout observes a topic whose routing is queue: the subscription sees every message, and takes none from the queue's
 // members. On other topics it changes nothing.
-func Fanout() SubscribeOption { return func(o *subscribeOptions) { o.fanout = true } }
+func Fanout() SubscribeOption { return option(func(o *subscribeOptions) { o.fanout = true }) }
 
 // Group makes the subscription a member of a queue group: each message of the topic goes to one of the group's members, whatever
 // subscribers and groups there are beside it. On a topic with routing queue a subscription without Group, Fanout and Lossy is a member of
@@ -155,12 +143,12 @@ func Fanout() SubscribeOption { return func(o *subscribeOptions) { o.fanout = tr
 // [Patience] do not go with it: Subscribe returns [ErrInvalid]. A name has 1 to 32 of the characters a-z, 0-9, _, - and ., and does
 // not begin with a dot.
 func Group(name string) SubscribeOption {
-	return func(o *subscribeOptions) {
+	return option(func(o *subscribeOptions) {
 		if err := topic.CheckGroupName(name); err != nil {
 			o.fault = fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		o.group = name
-	}
+	})
 }
 
 // groupOf returns the group that the subscription is a member of, or "".

@@ -60,7 +60,7 @@ func (c *Conn) SubscribeContext(ctx context.Context, topic string, options ...Su
 func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOptions, options []SubscribeOption) (*Subscription, error) {
 	o := subscribeOptions{attachOptions: how, idle: &Backoff{}}
 	for _, option := range options {
-		option(&o)
+		option.apply(&o)
 	}
 	h, err := c.openReader(ctx, topic, o)
 	if err != nil {

@@ -10,8 +10,10 @@ import (
 
 // From says where in the ring a reader starts.
 type From struct {
-	kind fromKind
-	pos  uint64
+	kind  fromKind
+	pos   uint64
+	head  int
+	match func(head []byte) bool
 }
 
 type fromKind uint8
@@ -20,6 +22,7 @@ const (
 	fromNewest fromKind = iota
 	fromOldest
 	fromPosition
+	fromFirst
 )
 
 // Newest starts with the next message to be claimed. It is the zero From.
@@ -29,7 +32,14 @@ func Newest() From { return From{} }
 func Oldest() From { return From{kind: fromOldest} }
 
 // At starts with the frame at a position, as [Frame] told it.
-func At(pos uint64) From { return From{fromPosition, pos} }
+func At(pos uint64) From { return From{kind: fromPosition, pos: pos} }
+
+// First starts with the oldest message whose first bytes match accepts; where it accepts none, with the next message. It is shown up to n
+// bytes of each message from Oldest on, in the ring's order, and must not keep them. While a gating reader scans, producers may wait
+// for it.
+func First(n int, match func(head []byte) bool) From {
+	return From{kind: fromFirst, head: n, match: match}
+}
 
 // ReaderOptions say how a reader joins. The zero value joins at the newest message.
 type ReaderOptions struct {
@@ -160,6 +170,8 @@ func (r *Ring) start(from From, safe uint64) (uint64, error) {
 		return safe, nil
 	case fromPosition:
 		return r.checkPosition(from.pos, safe)
+	case fromFirst:
+		return r.firstMatch(from, safe)
 	}
 	return r.Tail() // open claims below it are not waited for
 }
@@ -229,4 +241,31 @@ func (r *Ring) checkPosition(pos, safe uint64) (uint64, error) {
 		at = next
 	}
 	return 0, fmt.Errorf("%w: no frame begins at %d", ErrPosition, pos)
+}
+
+// firstMatch walks from safe on to the first message that is asked for, or to the first frame that is not there. Producers may come round
+// where nobody gates for the walk: then it goes on half a ring behind them, as a lapped reader does.
+func (r *Ring) firstMatch(from From, safe uint64) (uint64, error) {
+	head := make([]byte, from.head)
+	pos := safe
+	for range r.capacity / frameAlign { // a producer at full speed may outrun the walk, but not for ever
+		next, w, err := r.frameAt(pos)
+		b := head[:0]
+		if err == nil && next != pos && frameKind(w) == kindData {
+			n := min(frameLength(w), uint64(len(head)))
+			b = head[:shm.Copy(head[:n], r.data.Bytes(pos+frameHeaderSize, n))]
+		}
+		// order: loads fence, pair [overwrite] with Producer.refresh: the copy comes before the look at the limit.
+		shm.FenceLoads()
+		// order: acquire, pair [limit] with Producer.refresh.
+		if limit := r.limit.Load(); int64(limit-pos) > int64(r.capacity) {
+			pos = alignUp(limit-r.capacity/2, r.segment)
+			continue
+		}
+		if err != nil || next == pos || len(b) > 0 && from.match(b) {
+			return pos, err
+		}
+		pos = next
+	}
+	return pos, nil
 }
