@@ -284,8 +284,8 @@ func (w *worker) sendOnSchedule(o order, s schedule, send func(seq uint64) error
 // side stood still, it is one of those that were due meanwhile, and they have all arrived.
 func (w *worker) seeLines(o order, s schedule) error {
 	pause := uint32(1)
-	if w.Options.Idle.Strategy == "spin" {
-		pause = uint32(w.Options.Idle.Pause)
+	if i := w.Options.Idle; i.Strategy == "spin" && i.Pause != BusySpin {
+		pause = uint32(i.Pause)
 	}
 	quiet := now()
 	for next := uint64(0); next < o.Count; {
