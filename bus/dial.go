@@ -24,7 +24,7 @@ import (
 // Until there is one, what needs it returns [ErrNoBroker] at once; [Conn.PublisherContext] and [Conn.SubscribeContext] wait for
 // it. Meanwhile the connection repairs every 250 ms the topics that it publishes to.
 //
-// Each 250 ms it looks at the files that it uses: where they were removed under it, its handles return [ErrClosed] with [ErrRemoved].
+// Each second it looks at the files that it uses: where they were removed under it, its handles return [ErrClosed] with [ErrRemoved].
 //
 // Handles of a topic that was deleted return [ErrClosed]. When one of the same name is made they go on with it, and tell the gap by a
 // [RecreatedError].

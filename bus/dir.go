@@ -19,7 +19,7 @@ import (
 // their files, whatever their lists of rights say. While a live broker holds the directory, creating and deleting topics is
 // its own and returns [ErrInUse]; all else works beside it.
 //
-// From its first handle on, the connection looks every 250 ms at the topics that it has attached to ([Conn.Close] ends that): it
+// From its first handle on, the connection looks every second at the topics that it has attached to ([Conn.Close] ends that): it
 // closes what processes leave behind that die, and tells handles whose files were removed ([ErrClosed] with [ErrRemoved]).
 func OpenDir(dir string, o Options) (*Conn, error) {
 	var st unix.Stat_t

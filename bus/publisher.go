@@ -19,7 +19,7 @@ import (
 // topic is made again: one call returns a [RecreatedError], having published nothing, and from then on it publishes to the new one.
 //
 // Its calls write to the topic's file ring, and look into cursors for sleepers, without a net. A process that may write one of them and
-// cuts it short (nothing of the bus does) has a publisher that publishes just then killed by SIGBUS; within 250 ms it would get
+// cuts it short (nothing of the bus does) has a publisher that publishes just then killed by SIGBUS; within a second it would get
 // [ErrCorrupt]. Producers may write ring, consumers and producers cursors, so any consumer of the topic can do that. To turn it into an
 // error would cost 4 to 5 ns of each message's 8 to 13. Who needs it calls debug.SetPanicOnFault(true) in the publisher's goroutine and
 // recovers, which costs that once a goroutine, and covers what the program itself writes to the bytes of a [Claim], [Publisher.Write] or
@@ -100,7 +100,7 @@ func (p *Publisher) ended(end *ending) error {
 
 // Publish copies one message of 1 to max_frame bytes into the ring. It returns [ErrBackPressure] while a slow subscriber
 // leaves no room, as a [BackPressureError] that names it, [ErrTooLarge] for a wrong length, [ErrRefused] for what the topic does not take, and [ErrClosed], with [ErrRemoved]
-// where its files were removed, which is found out within 250 ms.
+// where its files were removed, which is found out within a second.
 func (p *Publisher) Publish(message []byte) error {
 	if p.rules != nil || p.topic.ended() != nil {
 		if err := p.check(message); err != nil {

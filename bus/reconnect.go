@@ -19,6 +19,9 @@ const (
 	shortestPause = 10 * time.Millisecond
 	longestPause  = time.Second
 
+	// repairPause lies between two repairs while there is no broker.
+	repairPause = 250 * time.Millisecond
+
 	// patience is how long a broker may take to greet, and to answer for one slot, before the attempt is given up.
 	patience = time.Second
 )
@@ -29,7 +32,7 @@ func (b *broker) keep(ctx context.Context) {
 	pause := shortestPause
 	var last *control.Conn
 	var since time.Time
-	look := time.NewTicker(repairPause)
+	look := time.NewTicker(roundPause)
 	defer look.Stop()
 	for {
 		conn := b.current()

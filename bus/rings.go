@@ -96,9 +96,10 @@ func (r *rings) close() error {
 	return errors.Join(errs...)
 }
 
-// repairPause lies between two rounds: of who repairs for want of a broker, which does it each second, and of everybody who looks
-// whether the files are still there.
-const repairPause = 250 * time.Millisecond
+// roundPause lies between two rounds: of who opened a directory and repairs what it uses, as a broker does as often, and of everybody who
+// looks whether the files are still there. Who is held up by something looks by himself, and sooner. A round costs a process that idles
+// a dozen switches of threads, so four a second were most of what a sleeping subscription took of a core.
+const roundPause = time.Second
 
 // keepRepaired looks at the topics that are open and repairs them, round after round, until close.
 func (r *rings) keepRepaired() {
@@ -110,7 +111,7 @@ func (r *rings) keepRepaired() {
 	stop := make(chan struct{})
 	r.stop = stop
 	r.repairs.Go(func() {
-		tick := time.NewTicker(repairPause)
+		tick := time.NewTicker(roundPause)
 		defer tick.Stop()
 		for {
 			select {

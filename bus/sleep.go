@@ -16,7 +16,7 @@ import (
 // number of Spins or Yields means none.
 //
 // A sleep ends with a message, the end of the call's context, or the topic's deletion; that the topic's files were removed is
-// noticed within two seconds.
+// noticed within about a second.
 type Sleep struct {
 	Spins  int // looks with PAUSE between them, as BusySpin; 0 means DefaultSpins
 	Yields int // looks with a runtime.Gosched between them, after those; 0 means DefaultYields
@@ -26,11 +26,12 @@ type Sleep struct {
 	last  time.Duration
 }
 
-// Sleeps that nothing ends are bounded, because a publisher may be killed between its message and the wake that it owes.
-const (
-	shortestSleep = 100 * time.Millisecond
-	longestSleep  = 2 * time.Second
-)
+// Sleeps that nothing ends are bounded: a publisher may be killed between its message and the wake that it owes, and what repairs its slot,
+// and wakes all, may have been killed as well.
+const longestSleep = 30 * time.Second
+
+// shortestSleep is the first one; tests that must be woken make it longer.
+var shortestSleep = 10 * time.Second
 
 // Idle spins or yields; where there is nothing to sleep on it naps, 50 ms at most.
 func (s *Sleep) Idle() {
@@ -61,7 +62,7 @@ func (s *Sleep) tired() bool {
 
 // next is how long the next sleep may be.
 func (s *Sleep) next() time.Duration {
-	s.last = min(max(2*s.last, shortestSleep), longestSleep)
+	s.last = max(min(2*s.last, longestSleep), shortestSleep)
 	return s.last
 }
 

@@ -88,8 +88,14 @@ func (m *mapping) look() {
 
 func (m *mapping) lookLocked() {
 	if m.ended() != nil {
+		m.ring.Rouse() // again, for a sleeper that looked just before
 		return
 	}
+	defer func() {
+		if m.ended() != nil {
+			m.ring.Rouse()
+		}
+	}()
 	if m.ring.Closing() {
 		m.end.Store(&ending{err: fmt.Errorf("%w: topic %q was deleted", ErrClosed, m.ring.Name())})
 		return

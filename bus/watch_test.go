@@ -84,6 +84,26 @@ func TestRemovedFilesAreAnErrorOfTheirHandles(t *testing.T) {
 	}
 }
 
+// A subscription that sleeps is woken when somebody notices that the files are gone.
+func TestASleeperLearnsOfRemovedFiles(t *testing.T) {
+	bus.SleepUntilWoken(t)
+	for _, file := range []string{"", "ring", "locks.p"} {
+		t.Run("topic/"+file, func(t *testing.T) {
+			b := bustest.New(t, topic.Config{Name: "t", Size: topic.MinSize})
+			sub := subscribe(t, b.Dial("test"), "t", bus.Idle(atOnce()))
+			done := make(chan error, 1)
+			go func() { done <- sub.Wait(t.Context()) }()
+			if err := os.RemoveAll(filepath.Join(b.Dir, "t", file)); err != nil {
+				t.Fatal(err)
+			}
+			wantIs(t, within(t, "the sleep", done), bus.ErrRemoved)
+			if err := os.RemoveAll(filepath.Join(b.Dir, "t")); err != nil { // nothing is left to be verified
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // A publisher that publishes little learns of a deletion long before it comes to the end of a segment.
 func TestAPublisherLearnsOfADeletion(t *testing.T) {
 	b := bustest.New(t, topic.Config{Name: "t", Size: topic.MiB})

@@ -136,7 +136,7 @@ func roundTripRun(ctx context.Context, o *Options) (*LatencyRun, error) {
 
 // onPair runs a workload between two measurements of the floor, with two new processes.
 func onPair(ctx context.Context, o *Options, back bool, floor *Floor, workload func(*pair) error) error {
-	p, err := startPair(ctx, o, back)
+	p, err := startPair(ctx, o, back, false)
 	if err != nil {
 		return err
 	}

@@ -28,20 +28,22 @@ import (
 type setup struct {
 	Options Options `json:"options"`
 	Dir     string  `json:"dir"`
-	Side    int     `json:"side"` // 0 sends first
-	CPU     int     `json:"cpu"`  // or Unpinned
-	Back    bool    `json:"back"` // there is a topic back to side 0
+	Side    int     `json:"side"`  // 0 sends first
+	CPU     int     `json:"cpu"`   // or Unpinned
+	Back    bool    `json:"back"`  // there is a topic back to side 0
+	Sleep   bool    `json:"sleep"` // side 1 receives by subscriptions that sleep, made at the order of each step
 }
 
 // order is one step.
 type order struct {
-	Do    string `json:"do"` // floor, stalls, round_trip, one_way_floor, one_way, judge, stream, end
+	Do    string `json:"do"` // floor, stalls, round_trip, one_way_floor, one_way, judge, stream, those of wake.go, end
 	Count uint64 `json:"count,omitempty"`
 	First uint64 `json:"first,omitempty"` // the first sequence number; floors: new to the lines
 	Lines int    `json:"lines,omitempty"`
 	Pause uint32 `json:"pause,omitempty"` // floor: PAUSE between looks
 	Start int64  `json:"start,omitempty"` // one way: when the first message is due, CLOCK_MONOTONIC
 	Gaps  []gap  `json:"gaps,omitempty"`  // judge: those of side 0
+	Every int64  `json:"every,omitempty"` // wake: nanoseconds between two messages; idle: for how long
 }
 
 // answer is what came of a step.
@@ -56,6 +58,10 @@ type answer struct {
 	ClockNs   float64 `json:"clock_ns,omitempty"` // what reading the clock costs
 
 	StalledShare float64 `json:"stalled_share,omitempty"`
+
+	// Wake.
+	CPUNs    int64 `json:"cpu_ns,omitempty"`   // of the thread (publish), or of the process (idle)
+	Sleepers int   `json:"sleepers,omitempty"` // dismiss: those that had seen the last message
 
 	// One way.
 	Late        bool   `json:"late,omitempty"` // the first message was due before this side was ready
@@ -94,8 +100,9 @@ func shmDir() string {
 	return ""
 }
 
-// startPair makes the run's files and starts its workers. Back says whether messages also go from side 1 to side 0.
-func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) {
+// startPair makes the run's files and starts its workers. Back says whether messages also go from side 1 to side 0, sleep whether side 1
+// makes its own subscriptions.
+func startPair(ctx context.Context, o *Options, back, sleep bool) (p *pair, err error) {
 	dir, err := os.MkdirTemp(shmDir(), dirPrefix)
 	if err != nil {
 		return nil, err
@@ -117,7 +124,7 @@ func startPair(ctx context.Context, o *Options, back bool) (p *pair, err error) 
 		if p.workers[side], err = startWorker(o, cpu); err != nil {
 			return nil, err
 		}
-		s := setup{Options: *o, Dir: dir, Side: side, CPU: cpu, Back: back}
+		s := setup{Options: *o, Dir: dir, Side: side, CPU: cpu, Back: back, Sleep: sleep}
 		if err := json.NewEncoder(p.workers[side].in).Encode(s); err != nil {
 			return nil, p.workers[side].failed(err)
 		}

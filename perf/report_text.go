@@ -64,6 +64,41 @@ func (r *ThroughputReport) Verdict() string {
 }
 
 // Table returns the report as rows of cells.
+func (r *WakeReport) Table() [][]string {
+	rows := [][]string{{"", ">min", ">median", ">max"}}
+	row := func(name, key string, format func(float64) string) {
+		s := r.Spread[key]
+		rows = append(rows, []string{name, format(s.Min), format(s.Median), format(s.Max)})
+	}
+	times := func(v float64) string { return fmt.Sprintf("%.2f", v) }
+	row("wake-up p50", "p50_ns", nanoseconds)
+	row("wake-up p99", "p99_ns", nanoseconds)
+	row("wake-up p99.9", "p99_9_ns", nanoseconds)
+	row("bare futex p50", "bare_futex_p50_ns", nanoseconds)
+	row("bare futex p99", "bare_futex_p99_ns", nanoseconds)
+	row("ratio to bare futex", "ratio_to_bare_futex", times)
+	row("idle: one sleeper, of a core", "idle_one_share", fine)
+	row(fmt.Sprintf("idle: %d sleepers, of a core", r.Idlers), "idle_all_share", fine)
+	row("publish, nobody there, CPU", "publish_cpu_ns", nanoseconds)
+	row(fmt.Sprintf("publish, %d sleepers, CPU", r.Sleepers), "publish_cpu_crowded_ns", nanoseconds)
+	row("ratio with sleepers", "ratio_crowded", times)
+	row("publish that wakes one, CPU", "rouse_one_cpu_ns", nanoseconds)
+	row(fmt.Sprintf("publish that wakes %d, CPU", r.Sleepers), "rouse_cpu_ns", nanoseconds)
+	row("floor line p50", "floor_line_p50_ns", nanoseconds)
+	row("cores stalled", "stalled_share", percent)
+	return rows
+}
+
+// Verdict says what the figures come to, and what they hold for.
+func (r *WakeReport) Verdict() string {
+	return fmt.Sprintf("wake-up p50 %s, %.2f times a bare futex (%s); %d sleepers idle at %s of a core; a publication costs %.2f times as much with %d sleepers; %s cores, %s",
+		nanoseconds(r.Percentiles.P50Ns), r.RatioBare, nanoseconds(r.BareP50Ns), r.Idlers, fine(r.IdleAllShare), r.RatioCrowded, r.Sleepers,
+		r.Placement, counted(r.NearRuns, len(r.Runs)))
+}
+
+func fine(v float64) string { return fmt.Sprintf("%.3f%%", 100*v) }
+
+// Table returns the report as rows of cells.
 func (r *CodecReport) Table() [][]string {
 	rows := [][]string{{"message", "operation", "checksum", ">bytes", ">million/s", ">ns", ">allocs"}}
 	for _, c := range r.Results {

@@ -227,7 +227,7 @@ func TestAnEndedContextEndsTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startPair(ctx, &checked, true)
+	p, err := startPair(ctx, &checked, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestWorkersThatLoseTheirParentRemoveTheFilesAndEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startPair(t.Context(), &o, true)
+	p, err := startPair(t.Context(), &o, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestPinBindsEveryThread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startPair(t.Context(), &o, false)
+	p, err := startPair(t.Context(), &o, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
@@ -28,6 +29,12 @@ type worker struct {
 	idle    *idler
 	watch   watch // one way
 	ways    []way // one way, side 1
+
+	// Wake, side 1.
+	sleeps  *bus.Conn
+	crowd   *crowd
+	sleeper *bus.Subscription
+	rung    uint64 // what the bell's line held last
 }
 
 // Worker is what the worker processes run: orders from in, answers to out, each a line of JSON. It blocks until in ends or
@@ -110,7 +117,7 @@ func (w *worker) attach() (err error) {
 	if w.Side == 1 {
 		sends, receives = receives, sends
 	}
-	if w.Side == 1 || w.Back {
+	if w.Side == 1 && !w.Sleep || w.Back {
 		if w.recv, err = w.client.receiver(receives, w.checker); err != nil {
 			return err
 		}
@@ -146,11 +153,18 @@ func (w *worker) do(o order) (answer, error) {
 	case "stream":
 		return w.stream(o)
 	}
+	if step := wakeSteps[o.Do]; step != nil {
+		return step(w, o)
+	}
 	return answer{}, fmt.Errorf("unknown order %q", o.Do)
 }
 
 func (w *worker) close() error {
-	return errors.Join(w.client.close(), w.lines.Close())
+	err := errors.Join(w.client.close(), w.lines.Close())
+	if w.sleeps != nil {
+		err = errors.Join(err, w.sleeps.Close())
+	}
+	return err
 }
 
 // histogramAnswer hands times to the parent.

@@ -68,6 +68,7 @@
 //	[config]     Ring.SetConfig                               Ring.Config
 //	[list]       list.append                                  list.all
 //	[floor]      Lines.Send                                   Lines.Await
+//	[bell]       Lines.Rouse                                  Lines.Doze
 //	[repairer]   Ring.repairUnder                             Ring.Repairer
 //	[magic]      Ring.initialize                              decodeHeader
 //

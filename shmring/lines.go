@@ -2,6 +2,7 @@ package shmring
 
 import (
 	"os"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -11,11 +12,13 @@ import (
 type Lines struct {
 	mem  shm.Memory
 	side [2][linesMax]*shm.Word
+	bell *shm.Word32
 }
 
 const (
 	linesMax  = 1024 // a frame of 64 KiB
-	linesSize = 2 * linesMax * lineSize
+	bellOff   = 2 * linesMax * lineSize
+	linesSize = bellOff + 4096
 )
 
 // NewLines maps lines in the file, which both processes have open; it makes the file large enough. Every line starts as zero in
@@ -29,7 +32,7 @@ func NewLines(f *os.File) (*Lines, error) {
 		return nil, err
 	}
 	mem.Populate(0, linesSize, true)
-	l := &Lines{mem: mem}
+	l := &Lines{mem: mem, bell: mem.Word32(bellOff)}
 	for side := range l.side {
 		for i := range l.side[side] {
 			// Neighbouring 64-byte lines, as a frame has them; the two sides are apart.
@@ -65,6 +68,32 @@ func (l *Lines) Await(side, n int, seq uint64, pause uint32, spins int) bool {
 		ok = words[i].Load() == seq && ok // order: none, the first line's acquire covers it.
 	}
 	return ok
+}
+
+// Rouse writes x, which must differ from what was there, into the first line of a side, and wakes who dozes on it: a store and a futex's
+// wake-up (a system call), the least that ends a sleep.
+func (l *Lines) Rouse(side int, x uint64) {
+	l.Send(side, 1, x)
+	// order: sequentially consistent, pair [bell] with Lines.Doze: after the line, before the wake.
+	l.bell.Store(l.bell.Load() + 1) // order: none, one process rouses
+	shm.FutexWake(l.bell)
+}
+
+// Doze sleeps until the first line of a side holds something else than seen, and returns that, or seen after d.
+func (l *Lines) Doze(side int, seen uint64, d time.Duration) (uint64, error) {
+	for end := time.Now().Add(d); ; {
+		// order: acquire (these two), pair [bell] with Lines.Rouse: the bell before the line, or a wake between them would be lost.
+		was := l.bell.Load()
+		if x := l.side[side&1][0].Load(); x != seen {
+			return x, nil
+		}
+		if d = time.Until(end); d <= 0 {
+			return seen, nil
+		}
+		if err := shm.FutexWait(l.bell, was, d); err != nil {
+			return seen, err
+		}
+	}
 }
 
 // Close gives the mapping up.

@@ -215,6 +215,15 @@ func (r *Ring) wakeAll() {
 	}
 }
 
+// Rouse ends the sleeps of this topic's readers, members and producers in all processes, those under way alone: for who knows of something
+// that no word of the ring tells. Any goroutine may call it; it needs no right to write.
+func (r *Ring) Rouse() {
+	if r.ring.Mapped() && r.cursors.Mapped() {
+		shm.FutexWake(r.ring.Word32(offWake))
+		shm.FutexWake(r.cursors.Word32(offSpace))
+	}
+}
+
 // longestWait bounds a sleep of AwaitSpace; tests that must be woken make it longer.
 var longestWait = repairAfter
 

@@ -12,7 +12,7 @@ func main() { cli.Main(newCommand()) }
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "myc-perf",
-		Short: "Measure latency and throughput of the bus on this machine",
+		Short: "Measure latency, throughput and wake-ups of the bus on this machine",
 		Long: `Measure latency and throughput of the bus on this machine.
 
 Two processes, each pinned to a CPU, exchange messages through topics of their own in /dev/shm; no broker is needed and
@@ -25,7 +25,7 @@ cache; far: they do not).`,
 			"  myc-perf throughput --kind mpmc --size 256 --repeat 5 -o json",
 	}
 	root.PersistentFlags().String("socket", "", "measure through topics that the broker at `PATH` makes for the run; without it no broker is asked, whatever $MYC_SOCKET says")
-	root.AddCommand(latencyCommand(), throughputCommand(), codecCommand(), workerCommand())
+	root.AddCommand(latencyCommand(), throughputCommand(), wakeCommand(), codecCommand(), workerCommand())
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/perf"
@@ -75,6 +76,54 @@ has the next message ready.`,
 			return err
 		}
 		r, err := perf.Throughput(c.Context(), o)
+		if err != nil {
+			return explain(err)
+		}
+		if output.String() == "json" {
+			return cli.PrintJSON(c.OutOrStdout(), r)
+		}
+		return printReport(c.OutOrStdout(), r.Title(), r.Table(), r.Verdict())
+	}
+	return c
+}
+
+func wakeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "wake",
+		Short: "Measure what sleeping costs: the sleeper, the message, the publisher",
+		Long: `Measure what it costs to sleep until a message comes.
+
+The wake-up: from before the publication to the message in the hands of a subscription that slept, beside a bare store and
+futex wake-up between the same two processes, in slices by turns. Idling: the share of a core that one subscription, and
+many in one process, use while nothing comes. Publishing: the processor time of the publisher's thread for each message, with
+nobody subscribed and with a crowd that sleeps whenever it has caught up; and for a message that wakes the whole crowd. Every
+message to the sleeper is checked, and the crowd must have seen the last one.`,
+		Example: "  myc-perf wake\n" +
+			"  myc-perf wake --sleepers 10 --count 10000 --repeat 5 -o json",
+		Args: cobra.NoArgs,
+	}
+	o := perf.WakeOptions{}
+	f := c.Flags()
+	kind := cli.ChoiceFlag(c, f, "kind", "", "the topic's kind", "spmc", "mpmc")
+	f.IntVar(&o.Size, "size", 64, "payload of a message in `BYTES`, a multiple of 8")
+	f.IntVar(&o.Count, "count", 2000, "`N` wake-ups in each run")
+	f.IntVar(&o.Sleepers, "sleepers", 100, "`N` subscriptions in the crowd")
+	f.IntVar(&o.Idlers, "idlers", 1000, "`N` subscriptions that idle")
+	f.IntVar(&o.Messages, "messages", 2_000_000, "`N` messages published without a break")
+	f.DurationVar(&o.Idle, "idle-for", 2*time.Second, "measure idling for this `TIME`")
+	f.DurationVar(&o.Every, "every", 300*time.Microsecond, "`TIME` between two messages to a sleeper")
+	f.IntVar(&o.Repeat, "repeat", 3, "`N` runs, each with new processes and files")
+	cpus := f.String("cpus", "", "the two CPUs to pin to, `A,B`, or none; default the first two that may be used")
+	output := cli.OutputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+		o.Kind, o.Stderr = kind.String(), c.ErrOrStderr()
+		if f := c.Flags().Lookup("socket"); f.Changed {
+			o.Socket = f.Value.String()
+		}
+		if o.CPUs, err = parseCPUs(*cpus); err != nil {
+			return cli.UsageError("--cpus %s: %w", *cpus, err)
+		}
+		r, err := perf.Wake(c.Context(), o)
 		if err != nil {
 			return explain(err)
 		}
