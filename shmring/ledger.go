@@ -70,19 +70,23 @@ func (l list) all() (entries []numbered, drawn uint64) {
 	n := min(drawn, l.n)
 	for i := range n { // not up to drawn: anybody may have written that
 		number := drawn - n + 1 + i
-		at := l.entries + listEntrySize*((number-1)%l.n)
-		var e listEntry
-		// order: acquire, pair [list] with list.append: before the words.
-		first := l.mem.Word(at).Load()
-		for i := range e {
-			e[i] = l.mem.Word(at + 8*uint64(i+1)).Load() // order: acquire, pair [list] with list.append.
-		}
-		// order: acquire, pair [list] with list.append: again, after the words.
-		if first == e.sealed(number) && l.mem.Word(at).Load() == first {
+		if e, ok := l.entry(number); ok {
 			entries = append(entries, numbered{number, e})
 		}
 	}
 	return entries, drawn
+}
+
+// entry returns the entry of a number, if it is whole and was not overwritten.
+func (l list) entry(number uint64) (e listEntry, ok bool) {
+	at := l.entries + listEntrySize*((number-1)%l.n)
+	// order: acquire, pair [list] with list.append: before the words.
+	first := l.mem.Word(at).Load()
+	for i := range e {
+		e[i] = l.mem.Word(at + 8*uint64(i+1)).Load() // order: acquire, pair [list] with list.append.
+	}
+	// order: acquire, pair [list] with list.append: again, after the words.
+	return e, first == e.sealed(number) && l.mem.Word(at).Load() == first
 }
 
 // Loss is a part of the ring that a consumer, or a group, was owed and never got.

@@ -90,7 +90,7 @@ func groupDescribeCommand(to *target) *cobra.Command {
 closed: messages that wait for another member.`,
 		Example:           "  myc-ctl group describe execution\n  myc-ctl group describe execution default -o json",
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: to.completeTopic,
+		ValidArgsFunction: to.completeGroup,
 	}
 	output := cli.OutputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

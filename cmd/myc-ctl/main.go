@@ -101,6 +101,8 @@ func hint(err error) error {
 		return cli.WithHint(err, "the topic's lists publish, subscribe and blockers say who may: see the broker's config")
 	case errors.Is(err, bus.ErrEvicted):
 		return cli.WithHint(err, "start again to go on; who was asked to leave is not kept out")
+	case errors.Is(err, bus.ErrNoMember):
+		return cli.WithHint(err, "start one of its members first: it takes the message at once")
 	case errors.Is(err, bus.ErrPosition):
 		return cli.WithHint(err, "--from oldest begins with what is left")
 	}

@@ -31,8 +31,8 @@ type lossView struct {
 func parkedCommand(to *target) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "parked",
-		Short:   "Show the messages that a topic's groups gave up on",
-		Example: "  myc-ctl parked list execution",
+		Short:   "Show the messages that a topic's groups gave up on, and deliver them again",
+		Example: "  myc-ctl parked list execution\n  myc-ctl parked retry execution default --all",
 	}
 	list := &cobra.Command{
 		Use:   "list TOPIC",
@@ -51,7 +51,7 @@ it was not overwritten, myc-ctl sub TOPIC --from POSITION --count 1 prints one.`
 			if err != nil {
 				return err
 			}
-			noteLeftOut(c, len(parked), total, "parked messages")
+			noteLeftOut(c, min(parkedKept, total), total, "parked messages")
 			views := []parkedView{}
 			table := cli.NewTable(">number", "group", ">position", ">bytes", ">deliveries", ">ago")
 			for _, p := range parked {
@@ -64,7 +64,7 @@ it was not overwritten, myc-ctl sub TOPIC --from POSITION --count 1 prints one.`
 			return table.Print(c.OutOrStdout())
 		})
 	}
-	c.AddCommand(list)
+	c.AddCommand(list, retryCommand(to))
 	return c
 }
 
@@ -86,7 +86,7 @@ padding included.`,
 			if err != nil {
 				return err
 			}
-			noteLeftOut(c, len(losses), total, "losses")
+			noteLeftOut(c, uint64(len(losses)), total, "losses")
 			views := []lossView{}
 			table := cli.NewTable("who", "name", ">from", ">to", ">bytes", ">ago")
 			for _, l := range losses {
@@ -102,9 +102,12 @@ padding included.`,
 	return c
 }
 
+// parkedKept is how many parked messages the list has room for; those that were retried are in it no more.
+const parkedKept = 1024
+
 // noteLeftOut says that a list holds only the newest of what there was.
-func noteLeftOut(c *cobra.Command, listed int, total uint64, what string) {
-	if total > uint64(listed) {
-		cli.Note(c, "%d older %s are no longer listed", total-uint64(listed), what)
+func noteLeftOut(c *cobra.Command, listed, total uint64, what string) {
+	if total > listed {
+		cli.Note(c, "%d older %s are no longer listed", total-listed, what)
 	}
 }

@@ -1,0 +1,118 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/shmring"
+)
+
+// ErrNoMember says that a group has no member that could work on what is to be retried.
+var ErrNoMember = errors.New("the group has no member")
+
+// Retried is what became of a parked message that was to be delivered again.
+type Retried struct {
+	Parked  Parked
+	Handled bool  // the group has handled it, or parked it anew; false with a nil Err: it waits for a member
+	Err     error // why it stays parked
+}
+
+// RetryParked delivers parked messages of a topic again, as [Conn.Parked] lists them, one after the other: each is left to the group that
+// gave it up, which has it as a message of its own until a member handles it, or gives it up again. Its deliveries count from the beginning.
+// Nobody outside of the group gets it. A message leaves the list once the group has it; who dies in between may have it delivered twice,
+// and never lost.
+//
+// It takes part in the group meanwhile, without taking messages, and waits until each message is handled before it hands over the next
+// one, so that publishers, who wait for what the group has not handled, are held up by one message at a time. It ends with ctx: then the last
+// one may still wait for a member. It returns what became of each message that it came to.
+//
+// Errors: [ErrNoMember] while nobody is in the group, for then nobody would handle the message, and a group that falls back further than
+// it keeps is not waited for; those of [Conn.Subscribe]. A message's Err is [ErrPosition] where it was overwritten.
+func (c *Conn) RetryParked(ctx context.Context, topic string, parked ...Parked) ([]Retried, error) {
+	list, err := c.retryParked(ctx, topic, parked)
+	if err != nil {
+		return list, fmt.Errorf("retry parked messages of topic %q: %w", topic, err)
+	}
+	return list, nil
+}
+
+func (c *Conn) retryParked(ctx context.Context, topic string, parked []Parked) (list []Retried, err error) {
+	anchors := map[string]*heir{} // one member a group, so that it has one as long as this call lasts
+	defer func() {
+		for _, h := range anchors {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	for _, p := range parked {
+		if anchors[p.GroupName] == nil {
+			if anchors[p.GroupName], err = c.joinToRetry(ctx, topic, p.GroupName); err != nil {
+				delete(anchors, p.GroupName)
+				return list, err
+			}
+		}
+		r, err := c.retryOne(ctx, topic, p)
+		list = append(list, r)
+		if err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+// joinToRetry joins a group that has members.
+func (c *Conn) joinToRetry(ctx context.Context, topic, name string) (*heir, error) {
+	groups, err := c.Groups(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(groups, func(g GroupInfo) bool { return g.Name == name })
+	if i < 0 || groups[i].Members == 0 {
+		return nil, fmt.Errorf("group %q: %w", name, ErrNoMember)
+	}
+	return c.openReader(ctx, topic, subscribeOptions{group: name})
+}
+
+// retryOne hands one message over and waits until the group is done with it. An error ends the others, too.
+func (c *Conn) retryOne(ctx context.Context, topic string, p Parked) (Retried, error) {
+	h, err := c.openReader(ctx, topic, subscribeOptions{group: p.GroupName})
+	if err != nil {
+		return Retried{Parked: p, Err: err}, err
+	}
+	m := h.reader.(*shmring.Member)
+	id, ring := m.ID(), m.Ring()
+	h.slot.leaving() // it is closed now, and its slot is another member's
+	defer h.slot.released()
+	err = m.Redeliver(p.Position)
+	if errors.Is(err, ErrPosition) {
+		return Retried{Parked: p, Err: err}, nil
+	}
+	if err == nil {
+		_, err = ring.Unpark(p.Number)
+	}
+	if err != nil {
+		return Retried{Parked: p, Err: err}, err
+	}
+	err = awaitHandled(ctx, ring, id)
+	return Retried{Parked: p, Handled: err == nil}, err
+}
+
+// awaitHandled waits until a slot that was left behind is free.
+func awaitHandled(ctx context.Context, ring *shmring.Ring, id string) error {
+	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		info, err := ring.Inspect()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(info.Consumers, func(c shmring.ConsumerInfo) bool { return c.ID == id }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/topic"
+)
+
+// park fails what a member gets until n messages are parked.
+func park(t testing.TB, c *bus.Conn, sub *bus.Subscription, name string, n int) []bus.Parked {
+	t.Helper()
+	failure := errors.New("no")
+	var parked []bus.Parked
+	eventually(t, "messages are parked", func() bool {
+		if _, err := sub.Poll(1, func(bus.Message) error { return failure }); err != nil && !errors.Is(err, failure) {
+			t.Fatal(err)
+		}
+		var err error
+		if parked, _, err = c.Parked(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		return len(parked) >= n
+	})
+	return parked
+}
+
+func TestParkedMessagesAreRetried(t *testing.T) {
+	withAndWithoutABroker(t, func(t *testing.T, c *bus.Conn) {
+		pub, observer := publisher(t, c, "q"), subscribe(t, c, "q", bus.Fanout())
+		other := subscribe(t, c, "q", bus.Group("other"))
+		sub := subscribe(t, c, "q")
+		publish(t, pub, "a", "b", "c")
+		parked := park(t, c, sub, "q", 3)
+		poll(t, observer)
+		poll(t, other)
+
+		got := make(chan string, 10)
+		stop, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			for m, err := range sub.Messages(stop) {
+				if err != nil {
+					ended <- err
+					return
+				}
+				got <- fmt.Sprintf("%s %d %v", m.Bytes(), m.Delivery(), m.Redelivered())
+			}
+		}()
+		retried, err := c.RetryParked(t.Context(), "q", parked...)
+		if err != nil || len(retried) != 3 {
+			t.Fatalf("%+v, %v", retried, err)
+		}
+		for i, want := range []string{"a 2 true", "b 2 true", "c 2 true"} {
+			if r := retried[i]; !r.Handled || r.Err != nil || r.Parked != parked[i] {
+				t.Errorf("%+v", r)
+			}
+			select {
+			case m := <-got:
+				wantSame(t, "retried", m[:1], want[:1])
+			case <-time.After(time.Minute):
+				t.Fatal("watchdog: nothing comes")
+			}
+		}
+		cancel()
+		wantIs(t, <-ended, context.Canceled)
+		wantSame(t, "the observer", len(poll(t, observer)), 0)
+		wantSame(t, "another group", len(poll(t, other)), 0)
+		if left, total, err := c.Parked(t.Context(), "q"); err != nil || len(left) != 0 || total != 3 {
+			t.Errorf("still parked: %+v, %d, %v", left, total, err)
+		}
+		groups, err := c.Groups(t.Context(), "q")
+		if err != nil || len(groups) != 2 || groups[0].Members+groups[1].Members != 2 || groups[0].Orphans+groups[1].Orphans != 0 {
+			t.Errorf("groups afterwards: %+v, %v", groups, err)
+		}
+	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
+}
+
+func TestWhatIsNotRetriedStaysParked(t *testing.T) {
+	withAndWithoutABroker(t, func(t *testing.T, c *bus.Conn) {
+		pub, sub := publisher(t, c, "q"), subscribe(t, c, "q")
+		publish(t, pub, "a")
+		parked := park(t, c, sub, "q", 1)
+		still := func() {
+			t.Helper()
+			if left, _, err := c.Parked(t.Context(), "q"); err != nil || len(left) != 1 {
+				t.Errorf("parked: %+v, %v", left, err)
+			}
+		}
+		sub.Close()
+		_, err := c.RetryParked(t.Context(), "q", parked...)
+		wantIs(t, err, bus.ErrNoMember)
+		still()
+
+		// A member that does not look: the group has the message once the call ends, and the next member gets it.
+		idle := subscribe(t, c, "q")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		retried, err := c.RetryParked(ctx, "q", parked...)
+		wantIs(t, err, context.DeadlineExceeded)
+		if len(retried) != 1 || retried[0].Handled || retried[0].Err != nil {
+			t.Errorf("%+v", retried)
+		}
+		if left, _, err := c.Parked(t.Context(), "q"); err != nil || len(left) != 0 {
+			t.Errorf("the group has it, and it is parked: %+v, %v", left, err)
+		}
+		parked = park(t, c, idle, "q", 1) // it fails again
+
+		for range 300 { // more than the ring
+			publish(t, pub, string(make([]byte, 8<<10)))
+			poll(t, idle)
+		}
+		retried, err = c.RetryParked(t.Context(), "q", parked...)
+		if err != nil || len(retried) != 1 || !errors.Is(retried[0].Err, bus.ErrPosition) {
+			t.Errorf("overwritten: %+v, %v", retried, err)
+		}
+		still()
+		_, err = c.RetryParked(t.Context(), "none", parked...)
+		wantIs(t, err, bus.ErrNoTopic)
+	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
+}
