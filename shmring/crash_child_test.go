@@ -45,6 +45,11 @@ func crashChildMain(name, topic string) error {
 			return err
 		}
 		c.ring = ring
+		if op.crew != nil {
+			if c.sheet, err = openSheet(topic); err != nil {
+				return err
+			}
+		}
 		return c.perform(op)
 	}
 	return fmt.Errorf("no operation %q", name)
@@ -58,11 +63,13 @@ type crashChild struct {
 	clock  time.Time
 	ghost  []byte // a whole message that is never committed
 	staged [][]byte
+	round  int // 0 and 1 warm up, in 2 it dies
+	crashMember
 }
 
 func (c *crashChild) perform(op crashOperation) error {
 	c.ghost = crashMessage(ghostly, 0, 500)
-	for range 2 {
+	for ; c.round < 2; c.round++ {
 		err := op.ready(c)
 		if err == nil {
 			err = op.do(c)

@@ -5,6 +5,7 @@ package shmring
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // crashOperation is what a child does between two marks. Ready brings the topic to where do is to begin, and do leaves it where
@@ -18,7 +19,20 @@ type crashOperation struct {
 	lags    bool // the reader that survives does not read before the death
 	held    bool // the parent's producer holds a claim open from before the child's attach until after its death
 	reads   bool // the child is a reader, of what the parent published
+	slow    Slow // policy of the reader that survives; 0: block
+	waits   crashWait
+	crew    *crashPolicy              // of the group "crew"; nil: there is none
+	atMark  func(w *crashWorld) error // what others do while the child stands still before the operation; may be nil
 }
+
+// crashWait is who sleeps in the kernel when the child dies, for ever unless he is woken.
+type crashWait uint8
+
+const (
+	nobodyWaits   crashWait = iota
+	readerWaits             // a lossy reader, for a message
+	producerWaits           // the parent's producer, for space
+)
 
 var (
 	everyKind = []Kind{SPSC, SPMC, MPSC, MPMC}
@@ -28,7 +42,9 @@ var (
 
 // crashOperations are everything a process does to a topic. Where a claim meets the end of its segment, a PAD comes first, so
 // each is tried in the middle (4,096 bytes left) and at the end (96 left).
-var crashOperations = []crashOperation{
+var crashOperations = slices.Concat(crashProtocol, crashDelivery, crashGroups)
+
+var crashProtocol = []crashOperation{
 	{name: "publish", kinds: everyKind, commits: 1,
 		ready: staging(4096, 100), do: sending},
 	{name: "publish across a segment's end", kinds: oneOrMany, commits: 1,

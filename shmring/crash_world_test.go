@@ -23,7 +23,12 @@ type crashWorld struct {
 
 	expect []message // what the survivor has to read, in this order
 	got    []message
-	sent   [ghostly]int // how many messages of each producer
+	at     map[message]uint64 // positions
+	missed []LappedError      // what the survivor was told that it missed
+	sent   [ghostly]int       // how many messages of each producer
+
+	crashCrew
+	waiter crashWaiter
 }
 
 type message struct{ from, seq int }
@@ -49,12 +54,17 @@ func lookAt(b []byte) (message, error) {
 }
 
 func newCrashWorld(busDir string, op crashOperation, kind Kind) (w *crashWorld, err error) {
-	w = &crashWorld{op: op}
-	if w.ring, err = Create(busDir, "crash", Options{Kind: kind, Capacity: 64 << 10, Producers: 4, Consumers: 8, Groups: 2}); err != nil {
+	w = &crashWorld{op: op, at: map[message]uint64{}}
+	if w.ring, err = Create(busDir, "crash", Options{Kind: kind, Capacity: 64 << 10, Producers: 4, Consumers: 8, Groups: 8}); err != nil {
 		return nil, err
 	}
+	if op.crew != nil {
+		if err := w.found(); err != nil {
+			return nil, err
+		}
+	}
 	if !op.reads || !kind.singleGate() {
-		if w.reader, err = w.join(Oldest()); err != nil {
+		if w.reader, err = w.join(op.policy(w.ring), Oldest()); err != nil {
 			return nil, err
 		}
 		w.start = w.reader.Position()
@@ -83,9 +93,17 @@ func newCrashWorld(busDir string, op crashOperation, kind Kind) (w *crashWorld, 
 	return w, nil
 }
 
-// join and attach make handles on the parent's own mapping. The survivor's credit is the whole ring.
-func (w *crashWorld) join(from From) (*Reader, error) {
-	g, err := w.ring.GrantConsumer(Policy{Slow: Block, Credit: w.ring.capacity})
+// policy is that of the reader that survives: unless it may be dropped its credit is the whole ring.
+func (op *crashOperation) policy(r *Ring) Policy {
+	if op.slow != 0 {
+		return Policy{Slow: op.slow, Patience: crashPatience}
+	}
+	return Policy{Slow: Block, Credit: r.capacity}
+}
+
+// join and attach make handles on the parent's own mapping.
+func (w *crashWorld) join(p Policy, from From) (*Reader, error) {
+	g, err := w.ring.GrantConsumer(p)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +126,10 @@ func (w *crashWorld) close() error {
 	if w.other != nil {
 		w.other.Close()
 	}
-	return errors.Join(w.ring.Close(), os.RemoveAll(w.ring.path))
+	if w.waiter.reader != nil {
+		w.waiter.reader.Close()
+	}
+	return errors.Join(w.dismiss(), w.ring.Close(), os.RemoveAll(w.ring.path))
 }
 
 func (w *crashWorld) publish(p *Producer, from, length int) error {
@@ -116,6 +137,11 @@ func (w *crashWorld) publish(p *Producer, from, length int) error {
 	if err := p.Publish(crashMessage(m.from, m.seq, length)); err != nil {
 		return err
 	}
+	end := p.pos
+	if !p.single {
+		end = w.ring.tail.Load()
+	}
+	w.at[m] = end - uint64(FrameSize(length))
 	w.expect = append(w.expect, m)
 	w.sent[from]++
 	return nil
@@ -129,8 +155,18 @@ func (w *crashWorld) read() error {
 	for {
 		f, ok := w.reader.Next()
 		if !ok {
-			w.reader.Release()
-			return w.reader.Err()
+			err := w.reader.Err()
+			if lap, ok := errors.AsType[*LappedError](err); ok && w.op.slow == Drop {
+				w.missed = append(w.missed, *lap)
+				continue
+			}
+			if w.op.slow == Evict && errors.Is(err, ErrEvicted) {
+				return w.succeed()
+			}
+			if err == nil {
+				w.reader.Release()
+			}
+			return err
 		}
 		m, err := lookAt(f.Payload)
 		if err != nil {
@@ -155,6 +191,7 @@ func (w *crashWorld) committed() (all []message, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("stamped at %d: %w", pos, err)
 		}
+		w.at[m] = pos
 		all = append(all, m)
 	}
 	return all, nil
@@ -176,17 +213,29 @@ func countChild(all []message) (n int, err error) {
 
 // atMark looks at the topic while the child stands still before its operation.
 func (w *crashWorld) atMark() error {
-	if w.op.reads {
-		return nil
+	if !w.op.reads {
+		all, err := w.committed()
+		if err == nil {
+			w.sent[fromChild], err = countChild(all)
+		}
+		if err == nil && !w.op.lags {
+			err = w.read()
+		}
+		if err != nil {
+			return err
+		}
 	}
-	all, err := w.committed()
-	if err != nil {
-		return err
+	if w.op.atMark != nil {
+		if err := w.op.atMark(w); err != nil {
+			return err
+		}
 	}
-	if w.sent[fromChild], err = countChild(all); err != nil || w.op.lags {
-		return err
+	if w.op.crew != nil {
+		if err := w.crewAtMark(); err != nil {
+			return err
+		}
 	}
-	return w.read()
+	return w.fallAsleep()
 }
 
 // account takes from the raw bytes what the child has committed by its death; ended tells that it had come to its end.
@@ -220,9 +269,16 @@ func (w *crashWorld) judge(ended bool) error {
 		do   func() error
 	}{
 		{"account", func() error { return w.account(ended) }},
+		{"wake by the operation", func() error {
+			if !ended {
+				return nil
+			}
+			return w.awaken()
+		}},
 		{"before the repair", w.liveOn},
 		{"repair", w.repair},
 		{"verify", w.verify},
+		{"wake", w.awaken},
 		{"read", w.settle},
 		{"after the repair", w.goOn},
 		{"join", w.joinLate},
@@ -237,6 +293,14 @@ func (w *crashWorld) judge(ended bool) error {
 
 // liveOn is what the survivors do before anybody has repaired.
 func (w *crashWorld) liveOn() error {
+	if w.op.waits != nobodyWaits {
+		return nil // it is for the repair to wake who sleeps
+	}
+	if w.op.slow != 0 {
+		if err := w.passBy(); err != nil {
+			return err
+		}
+	}
 	if err := w.read(); err != nil {
 		return err
 	}
@@ -244,6 +308,9 @@ func (w *crashWorld) liveOn() error {
 		if err := w.claim.Commit(100); err != nil {
 			return err
 		}
+	}
+	if w.op.crew != nil {
+		return w.crewLivesOn()
 	}
 	if w.op.reads {
 		return w.meetTheGate()
@@ -264,7 +331,8 @@ func (w *crashWorld) meetTheGate() error {
 	gates := false
 	for slot := range w.ring.consumers {
 		s := state(w.ring.consumerWord(slot, cState).Load())
-		gates = gates || s.kind() == slotReader && (w.reader == nil || slot != w.reader.slot)
+		dropped := w.ring.droppedWord(slot).Load() == uint64(s.gen())
+		gates = gates || s.kind() == slotReader && !dropped && (w.reader == nil || slot != w.reader.slot)
 	}
 	err := w.laps(w.other, fromOther, 2)
 	if gates && !errors.Is(err, ErrBackPressure) {
@@ -283,7 +351,7 @@ func (w *crashWorld) laps(p *Producer, from, laps int) error {
 		if err := w.publish(p, from, length); err != nil {
 			return err
 		}
-		if err := w.read(); err != nil {
+		if err := errors.Join(w.read(), w.work()); err != nil {
 			return err
 		}
 	}
@@ -309,7 +377,7 @@ func (w *crashWorld) repair() error {
 		}
 	}
 	for _, c := range info.Consumers {
-		if !c.Alive {
+		if !c.Alive && c.Mode != slotOrphan.String() {
 			return fmt.Errorf("consumer %+v is left", c)
 		}
 	}
@@ -323,22 +391,52 @@ func (w *crashWorld) verify() error {
 
 // settle reads on and closes the account.
 func (w *crashWorld) settle() error {
+	if w.op.crew != nil {
+		if err := w.rejoin(); err != nil {
+			return err
+		}
+		if err := w.crewAccount(); err != nil {
+			return err
+		}
+	}
 	if err := w.read(); err != nil || w.reader == nil {
 		return err
 	}
-	for i, m := range w.expect {
+	return errors.Join(w.compare(true), w.lossesAreKept())
+}
+
+// compare holds what the survivor read against what was committed; what it was told that it missed must be what it lacks.
+func (w *crashWorld) compare(whole bool) error {
+	i := 0
+	for _, m := range w.expect {
+		if w.wasMissed(m) {
+			continue
+		}
 		if i == len(w.got) {
-			return fmt.Errorf("the survivor read %d messages and stands at %d; committed and not read are %d: %v",
-				i, w.reader.Position(), len(w.expect)-i, w.expect[i:])
+			if !whole {
+				return nil
+			}
+			return fmt.Errorf("the survivor read %d messages, missed %v, and stands at %d; %v at %d was committed and not read",
+				i, w.missed, w.reader.Position(), m, w.at[m])
 		}
 		if w.got[i] != m {
 			return fmt.Errorf("the survivor's message %d is %v, want %v", i, w.got[i], m)
 		}
+		i++
 	}
-	if len(w.got) > len(w.expect) {
-		return fmt.Errorf("the survivor read %d messages too many: %v", len(w.got)-len(w.expect), w.got[len(w.expect):])
+	if len(w.got) > i {
+		return fmt.Errorf("the survivor read %d messages too many: %v", len(w.got)-i, w.got[i:])
 	}
 	return nil
+}
+
+func (w *crashWorld) wasMissed(m message) bool {
+	for _, lap := range w.missed {
+		if at := w.at[m]; !before(at, lap.From) && before(at, lap.To) {
+			return true
+		}
+	}
+	return false
 }
 
 // goOn publishes more than a lap through the repaired topic, by a newcomer where there is room for one.
@@ -352,7 +450,12 @@ func (w *crashWorld) goOn() error {
 		}
 		defer p.Close()
 	}
-	if err := w.laps(p, from, 2); err != nil {
+	if w.op.crew != nil {
+		if err := w.crewGoesOn(p, from); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(w.laps(p, from, 2), w.wakeUp(p, from)); err != nil {
 		return err
 	}
 	return w.settle()
@@ -360,10 +463,10 @@ func (w *crashWorld) goOn() error {
 
 // joinLate lets a reader join at the oldest, where a gate is free, and read up to the newest.
 func (w *crashWorld) joinLate() error {
-	if w.reader != nil && w.ring.kind.singleGate() {
+	if w.ring.kind.singleGate() && (w.reader != nil || w.op.crew != nil) {
 		return nil
 	}
-	rd, err := w.join(Oldest())
+	rd, err := w.join(Policy{Slow: Block, Credit: w.ring.capacity}, Oldest())
 	if err != nil {
 		return err
 	}
