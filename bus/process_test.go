@@ -86,6 +86,14 @@ func TestChild(t *testing.T) {
 		}
 		defer c.Close()
 		record(t, subscribe(t, c, "t", bus.Group("g"), bus.Idle(&bus.Sleep{})), path)
+	case "subscriber": // says what it gets, and holds what it is told to hold
+		socket, how, _ := strings.Cut(socket, " ")
+		c, err := bus.Dial(t.Context(), bus.Options{Name: "child", Socket: socket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sayWhatComes(t, subscribe(t, c, "t", combined[how].options...))
 	case "descriptors": // says what it was given
 		for _, fd := range descriptors(t) {
 			fmt.Println("has", fd.target)
