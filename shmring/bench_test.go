@@ -26,6 +26,38 @@ func BenchmarkPublishPoll(b *testing.B) {
 	}
 }
 
+// BenchmarkPublish is a producer alone, whom nobody gates: the instructions of a message, and of a refresh each segment.
+func BenchmarkPublish(b *testing.B) {
+	for _, k := range []Kind{SPSC, MPMC} {
+		for _, how := range []string{"publish", "claim"} {
+			b.Run("kind="+k.String()+"/by="+how, func(b *testing.B) {
+				r, _ := NewHeap("bench", Options{Kind: k, Capacity: 1 << 20})
+				p := newProducer(b, r)
+				msg := make([]byte, 64)
+				b.SetBytes(64)
+				if how == "publish" {
+					for b.Loop() {
+						if err := p.Publish(msg); err != nil {
+							b.Fatal(err)
+						}
+					}
+					return
+				}
+				for b.Loop() {
+					c, err := p.Claim(len(msg))
+					if err != nil {
+						b.Fatal(err)
+					}
+					c.Bytes()[0]++
+					if err := c.Commit(len(msg)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkStream has a producer and a reader on two threads.
 func BenchmarkStream(b *testing.B) {
 	for _, k := range []Kind{SPSC, MPMC} {

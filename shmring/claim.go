@@ -40,8 +40,8 @@ func (p *Producer) Publish(message []byte) error {
 	p.data.Word(pos).StoreRelease(pos ^ p.nonce)
 	// order: acquire (these two), pair [asleep] with Ring.fallAsleep, [wake] with Producer.wakeReaders: after the stamp, by the
 	// sleeper's barrier or this handle's fence.
-	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
-		p.wakeReaders()
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 || p.shield.Cut() {
+		return p.afterCommit()
 	}
 	runtime.KeepAlive(p)
 	return nil
@@ -49,9 +49,9 @@ func (p *Producer) Publish(message []byte) error {
 
 // publishSlow is Publish where the frame does not simply go to the next place.
 func (p *Producer) publishSlow(message []byte) error {
-	if !p.single && !p.open && uint64(len(message))-1 < p.maxFrame && !p.done && !p.gone {
-		if p.publishShared(message) {
-			return nil
+	if !p.single && !p.open && uint64(len(message))-1 < p.maxFrame && !p.done && p.final == nil {
+		if published, err := p.publishShared(message); published {
+			return err
 		}
 	}
 	c, err := p.Claim(len(message))
@@ -64,13 +64,13 @@ func (p *Producer) publishSlow(message []byte) error {
 
 // publishShared is Publish among many producers where room is known and the frame fits its segment. It returns false
 // when it is not so, or when another producer was faster; nothing was taken then.
-func (p *Producer) publishShared(message []byte) bool {
+func (p *Producer) publishShared(message []byte) (published bool, err error) {
 	n := uint64(len(message))
 	// order: acquire, pair [tail] with the CAS below.
 	t := p.ring.tail.Load()
 	end := t + align16(frameHeaderSize+n)
 	if before(p.limit, end) || (t^(end-1))&^(p.segment-1) != 0 || t%frameAlign != 0 {
-		return false
+		return false, nil
 	}
 	// As in reserveShared; the position is NONE already, since no claim is open.
 	// order: release (these two, in this order), pair [intent] with Producer.gateOfClaims.
@@ -80,7 +80,7 @@ func (p *Producer) publishShared(message []byte) bool {
 	if !p.ring.tail.CompareAndSwap(t, end) {
 		// order: release, pair [intent] with Producer.gateOfClaims.
 		p.slotPosition.StoreRelease(0)
-		return false
+		return false, nil
 	}
 	// order: release, pair [won] with a repairer that judges another producer's intent at t.
 	p.slotWon.StoreRelease(t)
@@ -97,11 +97,11 @@ func (p *Producer) publishShared(message []byte) bool {
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees the stamp.
 	p.slotPosition.StoreRelease(0)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
-		p.wakeReaders()
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 || p.shield.Cut() {
+		return true, p.afterCommit()
 	}
 	runtime.KeepAlive(p)
-	return true
+	return true, nil
 }
 
 // Claim is room for one message in the ring itself. It is a value for the goroutine of its producer, finished by
@@ -142,9 +142,9 @@ func (c Claim) Commit(used int) error {
 	p := c.p
 	p.mustBeOpen(c.serial)
 	if uint64(used)-1 >= c.length {
-		p.finish(p.claim.frame)
-		if used == 0 {
-			return nil
+		err := p.finish(p.claim.frame)
+		if used == 0 || err != nil {
+			return err
 		}
 		return fmt.Errorf("%w: commit of %d bytes of a claim of %d", ErrTooLarge, used, c.length)
 	}
@@ -154,8 +154,7 @@ func (c Claim) Commit(used int) error {
 	p.nBytes += uint64(used)
 	end := c.pos + align16(frameHeaderSize+uint64(used))
 	if !p.single || p.claim.start != c.pos {
-		p.finish(end)
-		return nil
+		return p.finish(end)
 	}
 	// A single producer's frame that needs no PAD: as in Publish. bound holds on, since pos stays within its segment.
 	p.open = false
@@ -168,8 +167,8 @@ func (c Claim) Commit(used int) error {
 	// order: release, pair [commit] with Reader.Next: who sees the stamp sees the whole frame.
 	p.data.Word(c.pos).StoreRelease(c.pos ^ p.nonce)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
-		p.wakeReaders()
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 || p.shield.Cut() {
+		return p.afterCommit()
 	}
 	runtime.KeepAlive(p)
 	return nil
@@ -233,8 +232,7 @@ func (b *Batch) Commit() error {
 	p.mustBeOpen(b.serial)
 	p.nMessages += b.count
 	p.nBytes += b.bytes
-	p.finish(b.next)
-	return nil
+	return p.finish(b.next)
 }
 
 // Abort gives the batch up; readers never see any of it.
@@ -258,8 +256,11 @@ func (p *Producer) abandonClaim() {
 
 // reserve takes size bytes, a multiple of 16 up to MaxClaim, in one segment, and opens p.claim.
 func (p *Producer) reserve(size uint64) error {
-	if p.done || p.gone {
+	if p.done {
 		return ErrClosed // the mapping may be gone, too
+	}
+	if p.final != nil {
+		return p.final
 	}
 	var err error
 	if p.single {
@@ -347,7 +348,7 @@ func (p *Producer) reserveShared(size uint64) error {
 
 // finish stamps the claim's headers in the order of their positions: the PAD before the segment's end, the frames up to
 // used, the PAD of the rest. used = claim.frame means that there are none.
-func (p *Producer) finish(used uint64) {
+func (p *Producer) finish(used uint64) error {
 	c := p.claim
 	p.open = false
 	// order: none (these two), only this handle writes the counters.
@@ -358,7 +359,7 @@ func (p *Producer) finish(used uint64) {
 		if p.single {
 			// order: none, for tools.
 			p.slotPosition.StoreRelaxed(0)
-			return // the whole claim stays this producer's
+			return p.cut() // the whole claim stays this producer's
 		}
 	}
 	if c.start != c.frame {
@@ -380,11 +381,11 @@ func (p *Producer) finish(used uint64) {
 		p.setBound()
 		p.slotPosition.StoreRelaxed(0) // order: none, for tools
 		// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-		if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
-			p.wakeReaders()
+		if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 || p.shield.Cut() {
+			return p.afterCommit()
 		}
 		runtime.KeepAlive(p)
-		return
+		return nil
 	}
 	if used != c.end {
 		p.pad(used, c.end)
@@ -392,10 +393,11 @@ func (p *Producer) finish(used uint64) {
 	// order: release, pair [intent] with Producer.gateOfClaims: who sees the intent gone sees all stamps.
 	p.slotPosition.StoreRelease(0)
 	// order: acquire (these two), pair [asleep] and [wake] with Ring.fallAsleep, as in Publish.
-	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 {
-		p.wakeReaders()
+	if p.fences || int32(p.asleep.Load()-p.wake.Load()) >= 0 || p.shield.Cut() {
+		return p.afterCommit()
 	}
 	runtime.KeepAlive(p) // or the collector could take a forgotten handle's slot away under the last stores
+	return nil
 }
 
 // pad makes [from, to), inside one segment, a frame that readers skip.

@@ -222,14 +222,18 @@ func NewHeap(name string, o Options) (*Ring, error) {
 }
 
 // Config returns the configuration bytes that the topic was created with, or that [Ring.SetConfig] wrote last.
-func (r *Ring) Config() ([]byte, error) {
+func (r *Ring) Config() (config []byte, err error) {
 	if r.control.Len() == 0 {
 		return nil, fmt.Errorf("%w: a single ring file has no configuration", ErrPermission)
 	}
-	if err := r.hold(); err != nil {
-		return nil, err
-	}
-	defer r.release()
+	err = r.look(func() error {
+		config, err = r.readConfig()
+		return err
+	})
+	return config, err
+}
+
+func (r *Ring) readConfig() ([]byte, error) {
 	// order: acquire, pair [config] with Ring.SetConfig.
 	n := r.control.Word(offConfigLength).Load()
 	if n > configSize {
@@ -249,12 +253,10 @@ func (r *Ring) SetConfig(b []byte) error {
 	if len(b) > configSize {
 		return fmt.Errorf("config: %d bytes, at most %d", len(b), configSize)
 	}
-	if err := r.hold(); err != nil {
-		return err
-	}
-	defer r.release()
-	copy(r.control.Bytes(r.offConfig, configSize), b)
-	// order: release, pair [config] with Ring.Config.
-	r.control.Word(offConfigLength).StoreRelease(lenU(b))
-	return nil
+	return r.look(func() error {
+		copy(r.control.Bytes(r.offConfig, configSize), b)
+		// order: release, pair [config] with Ring.Config.
+		r.control.Word(offConfigLength).StoreRelease(lenU(b))
+		return nil
+	})
 }

@@ -213,12 +213,12 @@ func (r *Ring) makeGroups(f func() error) error {
 	if ok, err := r.lockSoon(h, makerByte); err != nil || !ok {
 		return errors.Join(fmt.Errorf("%w: somebody else is making a group of topic %s", ErrInUse, r.name), err)
 	}
-	if r.closing() {
-		return ErrClosed
-	}
-	var made error
-	fault := r.Guard(func() { made = f() })
-	return errors.Join(fault, made)
+	return r.guarded(func() error {
+		if r.closing() {
+			return ErrClosed
+		}
+		return f()
+	})
 }
 
 // lockSoon tries for 100 ms to lock a byte of the consumers' lock file: it is held for some instructions, unless its holder was

@@ -106,11 +106,15 @@ func (r *Ring) inspect() (Info, error) {
 }
 
 // Tail returns the position where the next claim begins.
-func (r *Ring) Tail() (uint64, error) {
-	if err := r.hold(); err != nil {
-		return 0, err
-	}
-	defer r.release()
+func (r *Ring) Tail() (pos uint64, err error) {
+	err = r.look(func() error {
+		pos, err = r.findTail()
+		return err
+	})
+	return pos, err
+}
+
+func (r *Ring) findTail() (uint64, error) {
 	if r.kind.singleProducer() {
 		pos, _, err := r.walkTail()
 		return pos, err

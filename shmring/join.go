@@ -58,14 +58,16 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 	if err := r.holdForConsumer(&g, "reading with a cursor"); err != nil {
 		return nil, err
 	}
-	if err := r.mustBeFree(g, r.consumerWord(uint64(g.Slot), cState)); err != nil {
-		g.Close()
-		r.release()
-		return nil, err
-	}
-	rd := r.newReader(uint64(g.Slot), o.Name)
-	if err := rd.join(g, o.From); err != nil {
-		if rd.lease != nil {
+	var rd *Reader
+	err := r.guarded(func() error {
+		if err := r.mustBeFree(g, r.consumerWord(uint64(g.Slot), cState)); err != nil {
+			return err
+		}
+		rd = r.newReader(uint64(g.Slot), o.Name)
+		return rd.join(g, o.From)
+	})
+	if err != nil {
+		if rd != nil && rd.lease != nil {
 			rd.lease.end()
 		} else {
 			g.Close()
@@ -83,7 +85,7 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 // holdForConsumer holds the mapping for who is to have the granted consumer slot; on error the grant is closed.
 func (r *Ring) holdForConsumer(g *Grant, what string) (err error) {
 	switch {
-	case r.access < Consume:
+	case r.access < Consume || r.access == Produce: // behind a shield bytes that are gone are zeros, and would be lent
 		err = fmt.Errorf("%w: %s needs access consume, this mapping has %s", ErrPermission, what, r.access)
 	case g.Slot < 0 || uint64(g.Slot) >= r.consumers:
 		err = fmt.Errorf("%w: consumer slot %d of %d", ErrLimit, g.Slot, r.consumers)

@@ -21,13 +21,16 @@ import (
 // look runs under the ring's guard.
 func (p *Producer) refresh(size uint64) (err error) {
 	if fault := p.ring.Guard(func() { err = p.refreshed(size) }); fault != nil {
-		return fault
+		return p.fail(fault)
 	}
 	return err
 }
 
 func (p *Producer) refreshed(size uint64) error {
 	by, end, err := p.look(size)
+	if p.shield.Cut() {
+		return p.cut() // before anything is made of what the look saw
+	}
 	if (err == nil || err == ErrBackPressure) && p.ungate(end, err != nil) && err != nil {
 		by, _, err = p.look(size)
 	}
@@ -69,6 +72,9 @@ func (p *Producer) look(size uint64) (holder Holder, end uint64, err error) {
 	bound = p.gateOfGroups(bound, end, &holder)
 	if !p.single {
 		bound = p.gateOfClaims(bound, &holder)
+	}
+	if p.shield.Cut() { // after the loads: gates that are gone look like none
+		return holder, 0, p.cut()
 	}
 	if p.single {
 		if before(p.limit, bound) {

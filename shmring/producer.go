@@ -27,7 +27,8 @@ type Producer struct {
 	nBytes uint64
 	messages, bytes *shm.Word
 	asleep, wake    *shm.Word32
-	fences          bool // each commit executes a fence: the sleepers' barrier does not do it
+	shield          *shm.Shield // the ring's
+	fences          bool        // each commit executes a fence: the sleepers' barrier does not do it
 
 	limit   uint64 // as last seen; the shared word may be further
 	claim   reservation
@@ -35,7 +36,7 @@ type Producer struct {
 	segment uint64
 	single  bool
 	open    bool
-	gone    bool // the topic was deleted
+	final   error // nothing more is published: the topic was deleted, or a file was cut short
 
 	slotPosition, slotSize, slotWon, aborted, backPressured *shm.Word
 	blockedSince, heldSince, holdSince                      time.Time // no room; the same holder in the same place; the same holder
@@ -75,15 +76,33 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 		g.Close()
 		return nil, err
 	}
+	var p *Producer
+	err := r.guarded(func() (err error) {
+		p, err = r.newProducer(g, name)
+		return err
+	})
+	if err != nil {
+		if p != nil {
+			p.lease.end()
+		} else {
+			g.Close()
+			r.release()
+		}
+		return nil, err
+	}
+	p.cleanup = watchLeak(p, p.lease)
+	return p, nil
+}
+
+// newProducer fills the slot's words and makes it active.
+func (r *Ring) newProducer(g Grant, name string) (*Producer, error) {
 	slot := uint64(g.Slot)
 	if err := r.mustBeFree(g, r.producerWord(slot, pState)); err != nil {
-		g.Close()
-		r.release()
 		return nil, err
 	}
 	w := func(off uint64) *shm.Word { return r.producerWord(slot, off) }
 	p := &Producer{
-		ring: r, data: r.data, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
+		ring: r, data: r.data, shield: r.shield, nonce: r.nonce, maxFrame: r.maxFrame, segment: r.segment, single: r.kind.singleProducer(),
 		tag:          frameWord(0, slot, kindData),
 		slotPosition: w(pPosition), slotSize: w(pSize), slotWon: w(pWon),
 		groups: make([]groupView, 0, r.groups), clocks: make([]patience, r.consumers),
@@ -106,8 +125,6 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	if p.single {
 		pos, err := r.takeOver()
 		if err != nil {
-			g.Close()
-			r.release()
 			return nil, err
 		}
 		p.pos = pos
@@ -118,12 +135,9 @@ func (r *Ring) Producer(g Grant, name string) (*Producer, error) {
 	r.populate(r.tail.Load()) // order: none, a hint
 	l, err := r.activate(g, w(pState), r.usedProducers, slotProducer, 0, groupNobody)
 	if err != nil {
-		g.Close()
-		r.release()
 		return nil, err
 	}
 	p.lease = l
-	p.cleanup = watchLeak(p, l)
 	return p, nil
 }
 

@@ -30,12 +30,16 @@ func (r *Reader) Tenancy() Tenancy { return Tenancy{int(r.slot), r.tenant, r.gra
 // [ErrClosed]. It neither blocks nor keeps the descriptor; while a copy is open, the slot counts as alive. It needs a ring that was
 // opened by directory, or attached to.
 func (r *Ring) ProveProducer(t Tenancy) error {
-	return r.prove(producerLocks, t, r.producers, r.producerWord, func(_ uint64, s state) uint32 { return s.gen() }, slotProducer)
+	return r.look(func() error {
+		return r.prove(producerLocks, t, r.producers, r.producerWord, func(_ uint64, s state) uint32 { return s.gen() }, slotProducer)
+	})
 }
 
 // ProveConsumer is ProveProducer for a consumer slot.
 func (r *Ring) ProveConsumer(t Tenancy) error {
-	return r.prove(consumerLocks, t, r.consumers, r.consumerWord, r.tenantOf, slotReader, slotLossy, slotMember)
+	return r.look(func() error {
+		return r.prove(consumerLocks, t, r.consumers, r.consumerWord, r.tenantOf, slotReader, slotLossy, slotMember)
+	})
 }
 
 func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64) *shm.Word, tenant func(uint64, state) uint32,
@@ -43,10 +47,6 @@ func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64
 	unproven := func(format string, args ...any) error {
 		return fmt.Errorf("%w %d of topic %s: %s", ErrUnproven, t.Slot, r.name, fmt.Sprintf(format, args...))
 	}
-	if err := r.hold(); err != nil {
-		return err
-	}
-	defer r.release()
 	if r.closing() {
 		return ErrClosed
 	}
@@ -80,7 +80,7 @@ func (r *Ring) prove(f lockFile, t Tenancy, n uint64, word func(slot, off uint64
 // RepairThrough is [Ring.Repair] for a process that cannot open the topic's directory, as who attached by descriptors: lock is a
 // descriptor of the producers' lock file, open for writing, whose description nobody else repairs through meanwhile. It returns
 // [ErrPermission] for another file, and needs access [Produce].
-func (r *Ring) RepairThrough(lock int, dry bool) ([]Mended, error) {
+func (r *Ring) RepairThrough(lock int, dry bool) (done []Mended, err error) {
 	if r.access < Produce {
 		return nil, fmt.Errorf("%w: repairing needs access produce, this mapping has %s", ErrPermission, r.access)
 	}
@@ -95,7 +95,11 @@ func (r *Ring) RepairThrough(lock int, dry bool) ([]Mended, error) {
 	if same, err := sameFile(probe, lock); err != nil || !same {
 		return nil, fmt.Errorf("%w: the descriptor is not the lock file of topic %s (%v)", ErrPermission, r.name, err)
 	}
-	return r.repairUnder(lock, repairer{}, dry)
+	err = r.guarded(func() error {
+		done, err = r.repairUnder(lock, repairer{}, dry)
+		return err
+	})
+	return done, err
 }
 
 func (r *Ring) probeOf(f lockFile) (int, error) {

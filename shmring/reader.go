@@ -93,7 +93,11 @@ func (r *Reader) nextSlow(pos uint64) (Frame, bool) {
 		return Frame{}, false
 	}
 	if r.copies {
-		return r.nextCopy()
+		f, ok := r.nextCopy()
+		if r.ring.shield.Cut() { // an observer's in a mapping for producers: what it copied may be zeros
+			return r.fail(r.ring.cut())
+		}
+		return f, ok
 	}
 	for range maxPads {
 		next, w, err := r.ring.frameAt(pos)

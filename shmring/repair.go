@@ -34,7 +34,7 @@ type Mended struct {
 //	repairer                              some PADs, the slot not cleared         the next repair does it again
 //
 // With dry set it changes nothing and tells what it would do.
-func (r *Ring) Repair(dry bool) ([]Mended, error) {
+func (r *Ring) Repair(dry bool) (done []Mended, err error) {
 	if r.access < Produce {
 		return nil, fmt.Errorf("%w: repairing needs access produce, this mapping has %s", ErrPermission, r.access)
 	}
@@ -47,7 +47,11 @@ func (r *Ring) Repair(dry bool) ([]Mended, error) {
 		return nil, err
 	}
 	defer r.locks.close(h)
-	return r.repairUnder(h, repairer{}, dry)
+	err = r.guarded(func() error {
+		done, err = r.repairUnder(h, repairer{}, dry)
+		return err
+	})
+	return done, err
 }
 
 // repairer is who repairs, for those who find a repair that does not end.
@@ -58,6 +62,9 @@ type repairer struct {
 
 // repairUnder repairs while holding the topic's repair lock on the description h of the producers' lock file.
 func (r *Ring) repairUnder(h int, who repairer, dry bool) ([]Mended, error) {
+	if err := r.cut(); err != nil {
+		return nil, err // what others left cannot be told from what is gone
+	}
 	locked, err := r.locks.lock(producerLocks, h, repairByte)
 	if err != nil {
 		return nil, err
@@ -96,6 +103,13 @@ func (r *Ring) repairUnder(h int, who repairer, dry bool) ([]Mended, error) {
 
 // Repairer tells who has been repairing since when; ok is false when nobody is.
 func (r *Ring) Repairer() (id string, since time.Time, ok bool) {
+	if r.Guard(func() { id, since, ok = r.repairer() }) != nil {
+		return "", time.Time{}, false
+	}
+	return id, since, ok
+}
+
+func (r *Ring) repairer() (id string, since time.Time, ok bool) {
 	w := func(i uint64) uint64 {
 		// order: acquire, pair [repairer] with Ring.repairUnder.
 		return r.ring.Word(offRepairer + 8*i).Load()

@@ -44,7 +44,7 @@ type Access uint8
 const (
 	Inspect Access = iota // everything read-only: tools
 	Consume               // cursors writable
-	Produce               // ring and cursors writable
+	Produce               // ring and cursors writable, for producers alone (see Ring.shield)
 	Own                   // all writable, slots can be granted: the broker, a direct opener
 )
 
@@ -61,6 +61,7 @@ type Ring struct {
 	path   string // of the directory; "" when attached by descriptors
 
 	ring, cursors, control shm.Memory
+	shield                 *shm.Shield // of a mapping for producers; another's keeps nothing off
 	data                   shm.Area
 	dir                    int // descriptor of the directory, -1 without
 	locks                  locker
@@ -181,6 +182,9 @@ func Attach(f Files, access Access) (*Ring, error) {
 		r.dispose()
 		return nil, fmt.Errorf("%w: ring has features that allow this build only to read it", ErrVersion)
 	}
+	if access == Produce {
+		r.shield = shm.Raise(r.ring, r.cursors, r.control)
+	}
 	r.bind()
 	return r, nil
 }
@@ -265,6 +269,9 @@ func inodeOf(fd int) (uint64, error) {
 
 // bind finds the words that the hot paths use.
 func (r *Ring) bind() {
+	if r.shield == nil {
+		r.shield = new(shm.Shield)
+	}
 	r.data = r.ring.Area(r.offData, r.capacity)
 	r.tail = r.ring.Word(offTail)
 	r.limit = r.ring.Word(offLimit)
@@ -309,17 +316,14 @@ func (r *Ring) MarkClosing() error {
 	if r.access < Own {
 		return fmt.Errorf("%w: closing a topic needs its control file", ErrPermission)
 	}
-	if err := r.hold(); err != nil {
-		return err
-	}
-	defer r.release()
-	// order: sequentially consistent, pair [closing] with Ring.Closing.
-	r.control.Word(offTopicState).Store(topicClosing)
-	return r.Guard(func() {
+	return r.look(func() error {
+		// order: sequentially consistent, pair [closing] with Ring.Closing.
+		r.control.Word(offTopicState).Store(topicClosing)
 		r.wakeAll()
 		// As a sleeper does: the next commit of each producer finds somebody to wake, looks at the topic's state as well, and is the
 		// last one. So no commit needs to look.
 		r.fallAsleep()
+		return nil
 	})
 }
 
@@ -329,9 +333,40 @@ func (r *Ring) MarkClosing() error {
 func (r *Ring) Guard(f func()) error {
 	faulted := 0
 	if !shm.Guard(f, &faulted, r.ring, r.cursors, r.control) {
+		return r.cut()
+	}
+	return r.cutShort(faulted)
+}
+
+// guarded is Guard for what can fail.
+func (r *Ring) guarded(f func() error) (err error) {
+	if fault := r.Guard(func() { err = f() }); fault != nil {
+		return fault
+	}
+	return err
+}
+
+// look holds the mapping while f looks at it, under the guard.
+func (r *Ring) look(f func() error) error {
+	if err := r.hold(); err != nil {
+		return err
+	}
+	defer r.release()
+	return r.guarded(f)
+}
+
+// cut returns [ErrCorrupt] once somebody of this process has come upon a page that is gone, in a mapping with a shield: what was loaded
+// before may have been zeros that nobody wrote, and what was stored may have reached nobody.
+func (r *Ring) cut() error {
+	if !r.shield.Cut() {
 		return nil
 	}
-	return fmt.Errorf("topic %s: %w", r.name, &CorruptError{File: fileID(faulted + 1).String(), Field: "file size", Got: "cut short", Want: "as created"})
+	return r.cutShort(r.shield.Which())
+}
+
+// cutShort names the file of the memory that is the i-th of ring, cursors and control.
+func (r *Ring) cutShort(i int) error {
+	return fmt.Errorf("topic %s: %w", r.name, &CorruptError{File: fileID(i + 1).String(), Field: "file size", Got: "cut short", Want: "as created"})
 }
 
 // hold keeps the mapping for a handle or a look; release gives it back, and the last one after Close retires it.
@@ -371,6 +406,9 @@ func (r *Ring) Close() error {
 
 func (r *Ring) dispose() error {
 	err := errors.Join(r.ring.Retire(), r.cursors.Retire(), r.control.Retire())
+	if r.shield != nil { // nil if the ring could not be opened
+		r.shield.Lower()
+	}
 	closeFD(&r.dir)
 	if l, ok := r.locks.(*fileLocks); ok {
 		closeFD(&l.probe[producerLocks])

@@ -164,6 +164,30 @@ func (r *Reader) stirs() bool {
 // stirs looks at the head, the orphans and the topic's end.
 func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
 
+// afterCommit is what a commit does when there is something to do after its stamp: readers to wake, a fence to execute before it is
+// known, or a file that was cut short to report.
+func (p *Producer) afterCommit() error {
+	p.wakeReaders()
+	return p.cut()
+}
+
+// cut ends the handle when a file was cut short: its words are not to be trusted any more.
+func (p *Producer) cut() error {
+	if err := p.ring.cut(); err != nil {
+		return p.fail(err)
+	}
+	return nil
+}
+
+// fail makes err final, if nothing is yet, and returns what is.
+func (p *Producer) fail(err error) error {
+	if p.final == nil {
+		p.final = err
+	}
+	p.bound = p.pos // every later publish goes the slow way, to final
+	return p.final
+}
+
 // wakeReaders is what a commit does when asleep equals wake, or when it has to fence first.
 func (p *Producer) wakeReaders() {
 	if p.fences {
@@ -181,7 +205,7 @@ func (p *Producer) wakeReaders() {
 	}
 	if p.ring.closing() {
 		// Whoever deleted the topic announced the sleeper, for every producer to see: it stays announced.
-		p.gone, p.bound = true, p.pos // see Ring.MarkClosing
+		p.fail(ErrClosed) // see Ring.MarkClosing
 		shm.FutexWake(p.wake)
 		return
 	}

@@ -105,9 +105,16 @@ func (r *Ring) GrantProducer(uid uint32) (Grant, error) {
 		}
 		return g, fmt.Errorf("%w: all %d producer slots of topic %s are taken", ErrLimit, n, r.name)
 	}
-	if err == nil {
+	if err != nil {
+		return g, err
+	}
+	err = r.guarded(func() error {
 		// order: none, read by tools for information.
 		r.producerEntry(uint64(g.Slot), eUID).StoreRelaxed(uint64(uid))
+		return nil
+	})
+	if err != nil {
+		g.Close()
 	}
 	return g, err
 }
@@ -130,15 +137,22 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	if err != nil {
 		return g, err
 	}
+	if err := r.guarded(func() error { return r.writeReaderEntry(g, p, credit) }); err != nil {
+		g.Close()
+		return g, err
+	}
+	return g, nil
+}
+
+// writeReaderEntry fills the control entry of a granted slot, if the kind admits the reader.
+func (r *Ring) writeReaderEntry(g Grant, p Policy, credit uint64) error {
 	if p.Slow != Lossy && r.kind.singleGate() {
 		// On the grant's own description: the gate falls with its holder.
 		if ok, err := r.locks.lock(consumerLocks, g.Lock, gateByte); !ok || err != nil {
-			g.Close()
-			return g, errors.Join(r.gateTaken(), err)
+			return errors.Join(r.gateTaken(), err)
 		}
 		if err := r.onlyGate(r.groups); err != nil {
-			g.Close()
-			return g, err
+			return err
 		}
 	}
 	slot := uint64(g.Slot)
@@ -152,7 +166,7 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 	// order: acquire, pair [state] with whoever freed the slot.
 	gen := nextGeneration(state(r.consumerWord(slot, cState).Load()).gen())
 	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above
-	return g, nil
+	return nil
 }
 
 func (r *Ring) gateTaken() error {
@@ -187,12 +201,16 @@ func (r *Ring) grant(file lockFile, n uint64, word func(slot, off uint64) *shm.W
 	if err != nil {
 		return none, err
 	}
-	slot, err := r.lockFree(file, h, n, word)
-	if err == errNoSlot {
-		if _, err = r.Repair(false); err == nil || err == ErrRepairing {
-			slot, err = r.lockFree(file, h, n, word)
+	var slot uint64
+	err = r.guarded(func() (err error) {
+		slot, err = r.lockFree(file, h, n, word)
+		if err == errNoSlot {
+			if _, err = r.Repair(false); err == nil || err == ErrRepairing {
+				slot, err = r.lockFree(file, h, n, word)
+			}
 		}
-	}
+		return err
+	})
 	if err != nil {
 		r.locks.close(h)
 		return none, err
