@@ -15,7 +15,9 @@ func busErrorPC() uintptr
 
 // What busError needs besides the shields, written before it is installed.
 var (
+	//lint:ignore U1000 busError reads it
 	busErrorNext uintptr // the handler that was there before, the Go runtime's or one of a C library that calls that
+	//lint:ignore U1000 busError reads it
 	busErrorPage uintptr // a page's size
 )
 
