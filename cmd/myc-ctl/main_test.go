@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	serve := clitest.Broker(topic.Config{Name: "market_data", Size: topic.MiB, Slow: topic.Drop},
 		topic.Config{Name: "execution", Size: topic.MiB, Routing: topic.Queue})
 	script.Main(m, map[string]func(){"myc-ctl": main, "broker": serve, "attached": clitest.Attached, "stop": clitest.Stop, "claim": claimMain,
-		"bytes": bytesMain, "parks": parksMain, "stopmember": stopMemberMain, "unhex": unhexMain, "held": heldMain,
+		"bytes": bytesMain, "parks": parksMain, "cross": crossMain, "stopmember": stopMemberMain, "unhex": unhexMain, "held": heldMain,
 		"fill": fillMain, "shows": showsMain,
 		"dropped": readerMain(func(c shmring.ConsumerInfo) bool { return c.Dropped }),
 		"lapped":  readerMain(func(c shmring.ConsumerInfo) bool { return c.LagBytes > 3*uint64(topic.MinSize) }),
