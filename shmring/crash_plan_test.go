@@ -49,10 +49,10 @@ func newCrashPlan() (p crashPlan, err error) {
 	return p, err
 }
 
-// leavesOut reports whether the i-th of [crashOperations], of this kind, is left to the next run: go test takes half of those of delivery,
-// the other half each time that the offset is odd.
+// leavesOut reports whether the i-th of [crashOperations], of this kind, is left to another run: go test takes a third of those of delivery,
+// another third at each offset.
 func (p crashPlan) leavesOut(i int, kind Kind) bool {
-	return p.slice > 0 && p.only < 0 && i >= len(crashProtocol) && (i+int(kind)+p.offset)%2 == 0
+	return p.slice > 0 && p.only < 0 && i >= len(crashProtocol) && (i+int(kind)+p.offset)%3 != 0
 }
 
 // places returns the places to die of an operation with so many, the last of which is its end; distinct are those that differ.
