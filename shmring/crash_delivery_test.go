@@ -34,6 +34,14 @@ var crashDelivery = []crashOperation{
 	{name: "wake a producer by an acknowledgement", kinds: manyOnly, reads: true, waits: producerWaits, crew: &crashPolicy{alone: true},
 		atMark: (*crashWorld).fill,
 		ready:  holds(8, 8), do: (*crashChild).acknowledge},
+	{name: "repair what owed a wake", kinds: manyOnly, waits: readerWaits,
+		ready: func(c *crashChild) error {
+			victim, err := c.victim()
+			if err == nil {
+				bury(victim.lease)
+			}
+			return err
+		}, do: repairing(1)},
 	{name: "drop a reader", kinds: []Kind{SPMC, MPMC}, lags: true, slow: Drop, commits: 1,
 		ready: (*crashChild).impatient, do: sending},
 	{name: "evict a reader", kinds: manyOnly, lags: true, slow: Evict, commits: 1,

@@ -91,7 +91,7 @@ var crashFaults = []struct{ name, file, old, new, samples, operation string }{
 `, `			w(gHead).Store(pack(pos, groupNobody))
 			r.recordLoss(r.lossOfGroup(group, s.gen(), old, pos))
 `, "distinct", "join a group that was dropped/kind=mpmc"},
-	{"a repair that wakes nobody", "repair.go", `	if len(done) > 0 {
+	{"a repair that wakes nobody", "repair.go", `	if owes || len(done) > 0 {
 		r.wakeAll()
 	}
 `, ``, "distinct", "wake readers/kind=mpmc"},

@@ -74,6 +74,9 @@ func (r *Ring) repairUnder(h int, who repairer, dry bool) ([]Mended, error) {
 	}
 	defer r.locks.unlock(producerLocks, h, repairByte)
 	w := func(i uint64) *shm.Word { return r.ring.Word(offRepairer + 8*i) }
+	// order: acquire, pair [repairer] with the last store below: a time that is still there is that of a repairer that died, perhaps before
+	// it had woken those whom the slots that it freed had owed a wake.
+	owes := w(2).Load() != 0
 	if !dry {
 		// order: release (these three), pair [repairer] with Ring.Repairer: the time last.
 		w(0).StoreRelease(who.slot)
@@ -93,10 +96,10 @@ func (r *Ring) repairUnder(h int, who repairer, dry bool) ([]Mended, error) {
 		return done, nil
 	}
 	r.announceOrphans()
-	if len(done) > 0 {
+	if owes || len(done) > 0 {
 		r.wakeAll()
 	}
-	// order: release, pair [repairer] with Ring.Repairer: cleared last.
+	// order: release, pair [repairer] with Ring.Repairer and the load above: cleared last, after the wake.
 	w(2).StoreRelease(0)
 	return done, nil
 }
