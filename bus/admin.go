@@ -138,7 +138,8 @@ func (c *Conn) Parked(ctx context.Context, name string) (list []Parked, total ui
 	return list, total, nil
 }
 
-// Losses lists what a topic's subscriptions and groups lost, oldest first: the newest 256, of total since the topic was made.
+// Losses lists what a topic's subscriptions and groups lost, oldest first: the newest 256, of total since the topic was made. Of a
+// [Lossy] subscription, which may lose all the time, it lists at most one loss a second; the subscription's MissedBytes has all.
 func (c *Conn) Losses(ctx context.Context, name string) (list []Loss, total uint64, err error) {
 	ring, err := c.inspected(ctx, name)
 	if err == nil {

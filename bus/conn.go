@@ -111,16 +111,11 @@ func (c *Conn) attachProducer(ctx context.Context, name string, o attachOptions)
 }
 
 func (c *Conn) attachConsumer(ctx context.Context, name string, o subscribeOptions) (attachment, error) {
-	if o.fault != nil {
-		return attachment{}, o.fault
+	if err := o.check(); err != nil {
+		return attachment{}, err
 	}
 	if err := checkName(name); err != nil {
 		return attachment{}, err
-	}
-	if o.group != "" {
-		if err := o.checkGroup(o.group); err != nil {
-			return attachment{}, err
-		}
 	}
 	return c.backend.consumer(ctx, name, o)
 }

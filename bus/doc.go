@@ -26,6 +26,6 @@
 // Bytes are either lent in the ring itself ([Publisher.Write], [Publisher.Claim], and the messages of a Block subscription or a group) or
 // copied once. Handles are for one goroutine each; [Conn] is for all.
 //
-// Read in this order: conn.go, publisher.go, claim.go, subscription.go, group.go, iter.go, options.go, start.go, held.go; then dial.go and dir.go for who
-// hands topics out, and reconnect.go for when the broker goes away.
+// Read in this order: conn.go, publisher.go, claim.go, subscription.go, group.go, iter.go, options.go, start.go, filter.go,
+// chosen.go, held.go; then dial.go and dir.go for who hands topics out, and reconnect.go for when the broker goes away.
 package bus

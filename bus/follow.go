@@ -236,7 +236,7 @@ func (c *Conn) endFollowing(f *follower) {
 // again is how a subscription attaches to the topic that was made again: as it did before, from the oldest message on. A credit that
 // does not go with the new one's sizes becomes the topic's.
 func (c *Conn) again(ctx context.Context, name string, o subscribeOptions) (*heir, error) {
-	o.wait, o.start = false, Oldest
+	o.wait, o.start, o.started = false, Oldest, true
 	h, err := c.openReader(ctx, name, o)
 	if o.credit != 0 && errors.Is(err, ErrInvalid) {
 		o.credit = 0

@@ -78,16 +78,22 @@ func (l *loop) run() {
 		if err == nil {
 			var f shmring.Frame
 			var ok bool
-			if s.member == nil {
-				f, ok = s.ring.Next()
-			} else {
+			switch {
+			case s.member != nil:
 				f, ok = s.nextOfGroup()
+			case s.chosen.on:
+				f, ok = s.nextChosen()
+			default:
+				f, ok = s.ring.Next()
 			}
 			if ok {
 				s.idle.Reset()
 				unhandled = true
 				more := l.say(Message{f}, nil)
 				unhandled = false
+				if s.chosen.inPlace && s.member == nil && !s.ring.Stayed() {
+					s.pending = s.ring.Err()
+				}
 				if !more {
 					return
 				}

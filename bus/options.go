@@ -46,8 +46,8 @@ func defaultSocket() string {
 	return filepath.Join(run, "myc", "broker.sock")
 }
 
-// SubscribeOption is one choice of a subscription: [From], [Group], [Fanout], [Slow], [Lossy], [Credit], [Patience], [Idle]. Where two
-// say something about the same, the later one counts.
+// SubscribeOption is one choice of a subscription: [From], [Group], [Fanout], [Slow], [Lossy], [Credit], [Patience],
+// [Filter], [Latest], [InPlace], [Idle]. Where two say something about the same, the later one counts.
 type SubscribeOption interface{ apply(*subscribeOptions) }
 
 // option is a SubscribeOption that is nothing else.
@@ -59,11 +59,15 @@ type subscribeOptions struct {
 	attachOptions
 
 	start    Start
+	started  bool         // it was said
 	slow     shmring.Slow // 0: the topic's
 	credit   uint64       // 0: the topic's
 	patience time.Duration
 	group    string // "": the default one of a queue topic
 	fanout   bool
+	filter   *filter // nil: all messages
+	latest   bool
+	inPlace  bool
 	idle     IdleStrategy
 	fault    error // of an option; told by Subscribe
 }
@@ -93,7 +97,7 @@ func Slow(policy topic.Slow) SubscribeOption {
 }
 
 // Lossy makes a subscription that holds nobody up: publishers overwrite what it has not read, and it is told how many bytes
-// it missed ([LappedError]). It reads copies.
+// it missed ([LappedError]). It reads copies, or with [InPlace] the ring itself.
 func Lossy() SubscribeOption { return option(func(o *subscribeOptions) { o.slow = shmring.Lossy }) }
 
 // Credit is the most bytes that the subscription may lag before publishers wait for it: from two of the topic's largest claims
@@ -139,8 +143,8 @@ func Fanout() SubscribeOption { return option(func(o *subscribeOptions) { o.fano
 // configured) it is parked: listed, published to the group's dead-letter topic if it has one, and passed over. The member that parks
 // publishes it, in Poll, so its user needs the right to; an error of that keeps the message, and Poll returns it.
 //
-// A group always blocks, within the topic's credit; members read in place. [Slow] with another policy than Block, [Lossy], [Credit] and
-// [Patience] do not go with it: Subscribe returns [ErrInvalid]. A name has 1 to 32 of the characters a-z, 0-9, _, - and ., and does
+// A group always blocks, within the topic's credit; members read in place. [Slow] with another policy than Block, [Lossy], [Credit],
+// [Patience], [Filter] and [Latest] do not go with it: Subscribe returns [ErrInvalid]. A name has 1 to 32 of the characters a-z, 0-9, _, - and ., and does
 // not begin with a dot.
 func Group(name string) SubscribeOption {
 	return option(func(o *subscribeOptions) {
@@ -166,6 +170,10 @@ func (o subscribeOptions) groupOf(routing topic.Routing) string {
 func (o subscribeOptions) checkGroup(name string) error {
 	problem := ""
 	switch {
+	case o.filter != nil:
+		problem = "what a member's filter passed over no other member would get"
+	case o.latest:
+		problem = "what bus.Latest() passed over no other member would get"
 	case o.fanout:
 		problem = "bus.Fanout() is for who is in none"
 	case o.slow != 0 && o.slow != shmring.Block:
@@ -188,6 +196,20 @@ func ringSlow(s topic.Slow) shmring.Slow {
 		return shmring.Evict
 	}
 	return shmring.Block
+}
+
+// check refuses options that do not go together, whatever the topic.
+func (o subscribeOptions) check() error {
+	if o.fault != nil {
+		return o.fault
+	}
+	if o.group != "" {
+		return o.checkGroup(o.group)
+	}
+	if o.latest && (o.slow != shmring.Lossy || o.credit != 0 || o.patience != 0) {
+		return fmt.Errorf("%w: bus.Latest() holds nobody up, it has no other slow policy, no credit and no patience", ErrInvalid)
+	}
+	return nil
 }
 
 // policy fills in what the subscription left to the topic.

@@ -11,7 +11,7 @@ import (
 // Start is where in the ring a subscription begins. It is an option by itself, and stands in [From] as well. The zero value is [Newest].
 type Start struct{ from shmring.From }
 
-func (s Start) apply(o *subscribeOptions) { o.start = s }
+func (s Start) apply(o *subscribeOptions) { o.start, o.started = s, true }
 
 var (
 	// Newest begins with the next message to be published. It is the default.

@@ -25,6 +25,7 @@ type Subscription struct {
 	member  *shmring.Member // nil for who is in none
 	from    source          // the one of them that there is
 	topic   *mapping
+	chosen  chosen
 	pending error // what a Wait found, for the next Poll
 	idle    IdleStrategy
 	slot    slot
@@ -67,6 +68,7 @@ func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOpt
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
 	}
 	s := &Subscription{idle: o.idle, conn: c}
+	s.chosen.choose(o)
 	s.use(h)
 	s.next = c.follow(topic, h.topic, weakly(s), func(ctx context.Context) (*heir, error) { return c.again(ctx, topic, o) })
 	return s, nil
@@ -79,14 +81,21 @@ func (c *Conn) openReader(ctx context.Context, topic string, o subscribeOptions)
 	}
 	h := &heir{topic: a.topic}
 	var handle func() any
-	if group := o.groupOf(a.config.Routing); group != "" {
+	group := o.groupOf(a.config.Routing)
+	if group != "" {
+		if err := o.checkGroup(group); err != nil { // the broker does not know all of it
+			a.abandon()
+			return nil, err
+		}
+	}
+	if group != "" {
 		var m *shmring.Member
 		if m, err = c.openMember(&a, group, o); err == nil {
 			h.reader, handle = m, weakly(m)
 		}
 	} else {
 		var r *shmring.Reader
-		if r, err = a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.start.from}); err == nil {
+		if r, err = a.ring.Reader(a.grant, shmring.ReaderOptions{Name: c.options.Name, From: o.begin(), InPlace: o.inPlace}); err == nil {
 			h.reader, handle = r, weakly(r)
 		}
 	}
@@ -103,6 +112,7 @@ func (s *Subscription) use(h *heir) {
 	s.from, s.topic, s.slot = h.reader, h.topic, h.slot
 	s.ring, _ = h.reader.(*shmring.Reader)
 	s.member, _ = h.reader.(*shmring.Member)
+	s.chosen.restart(s.member != nil)
 	s.seat.Store(&seat{h.topic.ring, h.reader.ID()})
 }
 
@@ -132,8 +142,11 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 }
 
 func (s *Subscription) pollKind(limit int, handle func(m Message) error) (n int, err error) {
-	if s.member != nil {
+	switch {
+	case s.member != nil:
 		return s.pollMember(limit, handle)
+	case s.chosen.on:
+		return s.pollChosen(limit, handle)
 	}
 	return s.poll(limit, handle)
 }
@@ -177,13 +190,19 @@ func (s *Subscription) settle(handled bool) {
 		s.ring.Unread()
 	}
 	s.ring.Release()
+	if s.chosen.on {
+		s.tellChosen()
+	}
 }
 
 // nothing says why there was no message, n messages after the call began: nil if one may still come. What is in the topic comes before
 // the news of its end.
 func (s *Subscription) nothing(n int) error {
 	err := s.from.Err()
-	if n > 0 || err != nil && err != ErrClosed {
+	if s.chosen.on {
+		s.tellChosen()
+	}
+	if n > 0 || s.chosen.unfinished || err != nil && err != ErrClosed {
 		return err
 	}
 	end := s.topic.ended()
@@ -203,7 +222,12 @@ func (s *Subscription) nothing(n int) error {
 
 // peek looks whether there is a message, and leaves it where it is.
 func (s *Subscription) peek() (there bool) {
-	if _, there = s.from.Next(); !there {
+	if s.chosen.on {
+		_, there = s.nextChosen()
+	} else {
+		_, there = s.from.Next()
+	}
+	if !there {
 		return false
 	}
 	if s.member != nil {
@@ -288,6 +312,8 @@ type SubscriptionStats struct {
 	MissedBytes     uint64 // of the ring, headers and padding included
 	Laps            uint64 // how often it missed some
 	LagBytes        uint64 // of the ring, between its position and the newest message
+	Skipped         uint64 // messages that its Filter passed over; they are not among Messages
+	PassedBytes     uint64 // of the ring, that Latest passed over, headers and padding included
 }
 
 // Stats looks the subscription up among the topic's slots; any goroutine may call it, at any time. It allocates, and costs
@@ -301,7 +327,7 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 	}
 	for _, c := range info.Consumers {
 		if c.ID == at.id {
-			return SubscriptionStats{c.Messages, c.Bytes, c.MissedBytes, c.Laps, c.LagBytes}, nil
+			return SubscriptionStats{c.Messages, c.Bytes, c.MissedBytes, c.Laps, c.LagBytes, s.chosen.skipped.Load(), s.chosen.passed.Load()}, nil
 		}
 	}
 	return SubscriptionStats{}, nil

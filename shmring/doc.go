@@ -42,8 +42,8 @@
 //	[intent]     Producer.reserveShared, finish               Producer.gateOfClaims, Ring.Inspect
 //	[tail]       Producer.reserveShared, refresh, Close       Producer.reserveShared, refresh, Ring.walkTail
 //	[won]        Producer.reserveShared, Member.confirm       Ring.Inspect; a repairer
-//	[limit]      Producer.refresh                             joiners, Reader.intact, Reader.checkGate, producers
-//	[overwrite]  Producer.refresh: fence after the limit      Reader.nextCopy, Reader.intact: fence before the limit
+//	[limit]      Producer.refresh                             joiners, Ring.intact, Reader.checkGate, producers
+//	[overwrite]  Producer.refresh: fence after the limit      Reader.nextCopy, Ring.intact: fence before the limit
 //	[cursor]     Reader.publish, join, regate                 Producer.gateOfReaders, ungate
 //	[join]       Producer.refresh: tail before the scan       Reader.join, regate: state word before the limit
 //	[state]      Ring.activate, lease.end, Reader.checkGate,  every scan, Ring.grant
@@ -84,6 +84,6 @@
 //
 // # Read in this order
 //
-// layout.go, claim.go, limit.go, reader.go, lossy.go, join.go, slow.go, sleep.go; then group.go, member.go, groupgate.go, groupjoin.go,
-// adopt.go (queues); slots.go (who holds what), create.go and ring.go (files), inspect.go and verify.go (tools).
+// layout.go, claim.go, limit.go, reader.go, lossy.go, inplace.go, newest.go, join.go, slow.go, sleep.go; then group.go, member.go,
+// groupgate.go, groupjoin.go, adopt.go (queues); slots.go (who holds what), create.go and ring.go (files), inspect.go and verify.go (tools).
 package shmring

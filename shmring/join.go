@@ -45,6 +45,9 @@ func First(n int, match func(head []byte) bool) From {
 type ReaderOptions struct {
 	Name string // for people who look at the topic; 32 bytes are kept
 	From From
+	// InPlace lends a reader that may be overtaken (drop, evict, lossy) the ring's own bytes instead of copies; Stayed and Intact tell
+	// whether they were whole as long as they were looked at. To block readers it changes nothing.
+	InPlace bool
 }
 
 // Reader makes a handle of a granted consumer slot; the slot's policy was fixed by the granter. It takes the grant's lock over,
@@ -64,6 +67,7 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 			return err
 		}
 		rd = r.newReader(uint64(g.Slot), o.Name)
+		rd.inPlace = o.InPlace && rd.copies
 		return rd.join(g, o.From)
 	})
 	if err != nil {
@@ -77,6 +81,9 @@ func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 	}
 	r.populate(rd.pos)
 	rd.cleanup = watchLeak(rd, rd.lease)
+	if rd.inPlace {
+		rd.lends()
+	}
 	rd.hand.reader = rd
 	r.own(rd.slot, &rd.hand)
 	return rd, nil

@@ -2,6 +2,7 @@ package shmring
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -43,12 +44,15 @@ func (r *Reader) nextCopy() (Frame, bool) {
 			r.pos, r.next = pos, pos
 			continue
 		}
-		payload := r.buf[:n]
-		shm.Copy(payload, r.data.Bytes(pos+frameHeaderSize, n))
+		payload := r.data.Bytes(pos+frameHeaderSize, n)
+		if !r.inPlace {
+			shm.Copy(r.buf[:n], payload)
+			payload = r.buf[:n]
+		}
 		if limit, ok := r.intact(pos); !ok {
 			return r.lapped(pos, limit)
 		}
-		r.pos, r.next, r.word = pos, pos+size, w
+		r.pos, r.next, r.word, r.vouched = pos, pos+size, w, 0
 		r.nMessages++
 		r.nBytes += n
 		return Frame{payload, pos}, true
@@ -57,14 +61,16 @@ func (r *Reader) nextCopy() (Frame, bool) {
 	return Frame{}, false
 }
 
-// intact reports whether everything this reader loaded from position pos on was still there when it loaded it, and the limit
+// intact reports whether everything this goroutine loaded from position pos on was still there when it loaded it, and the limit
 // that tells.
-func (r *Reader) intact(pos uint64) (limit uint64, ok bool) {
+func (r *Reader) intact(pos uint64) (limit uint64, ok bool) { return r.ring.intact(pos) }
+
+func (r *Ring) intact(pos uint64) (limit uint64, ok bool) {
 	// order: loads fence, pair [overwrite] with Producer.refresh: the copy comes before the look at the limit.
 	shm.FenceLoads()
 	// order: acquire, pair [limit] with Producer.refresh.
-	limit = r.ring.limit.Load()
-	return limit, int64(limit-pos) <= int64(r.ring.capacity)
+	limit = r.limit.Load()
+	return limit, int64(limit-pos) <= int64(r.capacity)
 }
 
 // lapped moves the reader to where bytes are still safe, and to stay safe for a while: a segment's begin about half the ring
@@ -92,13 +98,34 @@ func (r *Reader) skip(pos, to uint64) (Frame, bool) {
 // missed notes a loss, for Err to tell and for who looks at the topic. The reader stands at to.
 func (r *Reader) missed(pos, to uint64) {
 	r.next = to
+	if r.conflates {
+		r.nPassed += to - pos
+		return
+	}
 	r.lap = &LappedError{From: pos, To: to}
 	r.nMissed += to - pos
 	r.nLaps++
 	// order: none (these two), only this handle writes the counters.
 	r.missedBytes.StoreRelaxed(r.nMissed)
 	r.laps.StoreRelaxed(r.nLaps)
-	if r.gates {
+	if r.mayRecord() {
 		r.ring.recordLoss(Loss{Slot: int(r.slot), Gen: r.tenant, Group: -1, Name: r.name, From: pos, To: to})
 	}
+}
+
+// recordLossy lies between two entries of a lossy reader in the ledger: one that is lapped all the time must not push out the losses of
+// those who are waited for. Its counters have them all.
+const recordLossy = time.Second
+
+// mayRecord reports whether a loss goes into the ledger; an observer, who has no slot, writes nothing.
+func (r *Reader) mayRecord() bool {
+	if r.gates || r.tenant == 0 {
+		return r.gates
+	}
+	t := now()
+	if !r.recorded.IsZero() && t.Sub(r.recorded) < recordLossy {
+		return false
+	}
+	r.recorded = t
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -31,9 +32,11 @@ type Reader struct {
 	segment  uint64
 	nMessages,
 	nBytes uint64
-	copies bool // copy-and-check
-	gates  bool
-	buf    []byte // where copies go
+	copies   bool // copy-and-check
+	inPlace, // who might copy is lent the ring's own bytes, and checks afterwards
+	conflates bool // Newest was called: what it passes over is no loss
+	gates bool
+	buf   []byte // where copies go
 
 	cursor            *shm.Word
 	messages, bytes   *shm.Word
@@ -45,7 +48,10 @@ type Reader struct {
 	policy            Slow
 	credit            uint64
 	catchingUp        bool
+	recorded          time.Time
 	name              string // as the slot has it, for the ledger of losses
+	nPassed           uint64 // bytes, by Newest
+	vouched           uint64 // position of the frame of which Intact said yes
 	adrift            bool   // dropped, and not gating again yet
 	tenant            uint32 // the generation that this tenant began with; each return to the gates takes another
 
@@ -265,5 +271,9 @@ func (r *Reader) Close() error {
 	r.next, r.cursorAt, r.lap, r.err, r.near = r.pos, r.pos, nil, ErrClosed, 0 // every later look finds the handle closed
 	r.cleanup.Stop()
 	r.ring.disown(r.slot)
+	if r.inPlace {
+		r.inPlace = false
+		r.lendsNoMore()
+	}
 	return errors.Join(fault, r.lease.end())
 }

@@ -131,6 +131,11 @@ type Area struct {
 	mask uint64
 }
 
+// Holds reports whether b lies in the area. An empty b lies in none.
+func (a *Area) Holds(b []byte) bool {
+	return len(b) != 0 && uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))-uintptr(a.base)) <= a.mask
+}
+
 // Word returns the word at position p, which is a multiple of 8.
 func (a *Area) Word(p uint64) *Word { return (*Word)(unsafe.Add(a.base, p&a.mask)) }
 
