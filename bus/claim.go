@@ -66,6 +66,7 @@ func (c Claim) Position() uint64 { return c.ring().Position() }
 
 // Commit publishes the first used bytes of the claim as a message; used 0 is the same as Abort. If it returns an error
 // nothing is published and the claim is finished all the same: [ErrTooLarge] for a used beyond the claim, [ErrRefused].
+// With [ErrCorrupt] subscribers may have it or not.
 func (c Claim) Commit(used int) error {
 	if c.p.rules != nil {
 		return c.commitChecked(used)

@@ -18,12 +18,10 @@ import (
 // When its topic was deleted, or its files were removed, its calls return [ErrClosed]. A publisher of [Dial] goes on by itself when the
 // topic is made again: one call returns a [RecreatedError], having published nothing, and from then on it publishes to the new one.
 //
-// Its calls write to the topic's file ring, and look into cursors for sleepers, without a net. A process that may write one of them and
-// cuts it short (nothing of the bus does) has a publisher that publishes just then killed by SIGBUS; within a second it would get
-// [ErrCorrupt]. Producers may write ring, consumers and producers cursors, so any consumer of the topic can do that. To turn it into an
-// error would cost 4 to 5 ns of each message's 8 to 13. Who needs it calls debug.SetPanicOnFault(true) in the publisher's goroutine and
-// recovers, which costs that once a goroutine, and covers what the program itself writes to the bytes of a [Claim], [Publisher.Write] or
-// [Batch] too; the publisher must be closed then.
+// Where somebody cuts one of the topic's files short (nothing of the bus does), the call that comes upon it, or that ends a claim whose
+// bytes were gone, returns [ErrCorrupt] with the file's name, and so does every later one; nobody may ever read what it published. Close the
+// publisher then. On amd64 and arm64 the first publisher of a process installs a handler for SIGBUS for that, which hands on all but
+// the faults of publishers' mappings, to the Go runtime's; elsewhere a publisher that publishes just then is ended by the signal.
 type Publisher struct {
 	ring   *shmring.Producer
 	topic  *mapping

@@ -17,5 +17,6 @@ if ! command -v qemu-aarch64 >/dev/null; then
 	echo "test-arm64: SKIPPED: there is no qemu-aarch64 here, and it could not be installed"
 	exit 0
 fi
-# The emulator hands a SIGBUS on without its address: what a file that was cut short does is tested natively alone.
+# The emulator hands a SIGBUS on without the fault address that the Go runtime reads, though with the siginfo's, which shields read: what
+# panics where a file was cut short (Truncated) is tested natively alone, what a shield keeps off (Cut, Shield) here too.
 GOARCH=arm64 CGO_ENABLED=0 "$go" test -short -timeout 300s -skip 'Truncated|FuzzOpen' -exec qemu-aarch64 "$@"

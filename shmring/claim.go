@@ -16,7 +16,8 @@ import (
 
 // Publish copies one message of 1 to MaxFrame bytes into the ring: claim, copy and commit. It neither blocks nor
 // allocates. It returns [ErrBackPressure] while the slowest gate leaves no room, [ErrTooLarge] for a wrong length, and
-// [ErrClosed] when the topic was deleted or the handle closed.
+// [ErrClosed] when the topic was deleted or the handle closed. [ErrCorrupt] says that a file was cut short; readers may have the message or
+// not, and every later call says so too. Only a mapping with access [Produce] notices that in time: in another one the signal ends the process.
 func (p *Producer) Publish(message []byte) error {
 	n := uint64(len(message))
 	size := (n + frameHeaderSize + 15) &^ 15
@@ -137,7 +138,8 @@ func (c Claim) Bytes() []byte { return c.p.data.Bytes(c.pos+frameHeaderSize, c.l
 func (c Claim) Position() uint64 { return c.pos }
 
 // Commit publishes the first used bytes of the claim as a message; used is 0 (the same as Abort) to the claimed length.
-// It neither blocks, allocates nor fails but by a wrong used ([ErrTooLarge], and the claim is aborted).
+// It neither blocks, allocates nor fails but by a wrong used ([ErrTooLarge], and the claim is aborted) or a file that was cut short since
+// ([ErrCorrupt], as in [Producer.Publish]).
 func (c Claim) Commit(used int) error {
 	p := c.p
 	p.mustBeOpen(c.serial)

@@ -44,7 +44,7 @@ type Access uint8
 const (
 	Inspect Access = iota // everything read-only: tools
 	Consume               // cursors writable
-	Produce               // ring and cursors writable, for producers alone (see Ring.shield)
+	Produce               // ring and cursors writable; for producers and looks, not for readers (shm.Shield)
 	Own                   // all writable, slots can be granted: the broker, a direct opener
 )
 

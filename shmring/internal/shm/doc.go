@@ -1,7 +1,8 @@
 // Package shm answers: how do we touch memory that other processes map?
 //
 // It holds every use of unsafe and assembly in the project, and no protocol: mapped memory and its bounds ([Memory],
-// [Area]), words with a stated order ([Word], [Word32]), PAUSE, fences, OFD locks and the kernel calls around mappings.
+// [Area]), words with a stated order ([Word], [Word32]), PAUSE, fences, OFD locks and the kernel calls around mappings, and what
+// becomes of an access to a page that is gone: a panic that is an error ([Guard]), or zeros and a word that says so ([Shield]).
 // What the words mean is decided in package shmring.
 //
 // Orders, and what they cost:
