@@ -9,7 +9,7 @@ import (
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
-// Publisher writes messages to a topic. It is for one goroutine, but for Stats. Topics of kind spsc and spmc have one at a
+// Publisher writes messages to a topic. It is for one goroutine, but for Stats and SetIdle. Topics of kind spsc and spmc have one at a
 // time, in whatever process; the others have as many as the topic has slots.
 //
 // None of its calls blocks but those named Wait, and none allocates unless it fails. A claim or batch that was neither
@@ -29,7 +29,7 @@ type Publisher struct {
 	claim  shmring.Claim
 	serial uint64   // of claim
 	parts  [][]byte // of the open batch, where there are rules
-	idle   IdleStrategy
+	idle   idling
 	held   *BackPressureError // the last one
 	slot   slot
 	conn   *Conn
@@ -54,7 +54,8 @@ func (c *Conn) openPublisher(ctx context.Context, topic string, o attachOptions)
 	if err != nil {
 		return nil, fmt.Errorf("publisher of %q: %w", topic, err)
 	}
-	p := &Publisher{idle: &Backoff{}, conn: c}
+	p := &Publisher{conn: c}
+	p.idle.change(&Backoff{})
 	p.use(h)
 	p.next = c.follow(topic, h.topic, weakly(p), func(ctx context.Context) (*heir, error) {
 		return c.openProducer(ctx, topic, attachOptions{})
@@ -172,8 +173,9 @@ func (p *Publisher) Write(n int, fill func(b []byte) (used int, err error)) erro
 	return c.Commit(used)
 }
 
-// SetIdle changes what the calls named Wait do while there is no room; the default is a [Backoff].
-func (p *Publisher) SetIdle(s IdleStrategy) { p.idle = s }
+// SetIdle changes what the calls named Wait do while there is no room; the default, and nil, is a [Backoff]. Any goroutine may call it: a
+// call that waits goes on by the new strategy at once, when Idle of the old one has returned. A strategy belongs to one handle.
+func (p *Publisher) SetIdle(s IdleStrategy) { p.idle.change(s) }
 
 // ID names the publisher in listings: p, slot, generation.
 func (p *Publisher) ID() string { return p.seat.Load().id }

@@ -15,7 +15,7 @@ import (
 // sleeps pays a system call, a few microseconds, once for all who sleep. The zero value has the defaults of [Backoff]; a negative
 // number of Spins or Yields means none.
 //
-// A sleep ends with a message, the end of the call's context, or the topic's deletion; that the topic's files were removed is
+// A sleep ends with a message, the end of the call's context, another strategy, or the topic's deletion; that the topic's files were removed is
 // noticed within about a second.
 type Sleep struct {
 	Spins  int // looks with PAUSE between them, as BusySpin; 0 means DefaultSpins
@@ -66,18 +66,25 @@ func (s *Sleep) next() time.Duration {
 	return s.last
 }
 
-// sleeper is a call that sleeps: its alarm rings when the call's context ends. The zero value is one that never slept.
+// sleeper is a call that sleeps: its alarm rings when the call's context ends, or its handle's strategy changes. The zero value is one
+// that never slept.
 type sleeper struct {
 	alarm *shmring.Alarm
 	stop  func() bool
 }
 
-func (s *sleeper) until(ctx context.Context) *shmring.Alarm {
-	if s.alarm == nil {
-		alarm := new(shmring.Alarm)
-		s.alarm, s.stop = alarm, context.AfterFunc(ctx, alarm.Ring)
+// until returns the alarm, a new one where the last was rung by a change of the handle's strategy; i may be nil.
+func (s *sleeper) until(ctx context.Context, i *idling) *shmring.Alarm {
+	if s.alarm != nil && (i == nil || i.alarm.Load() == s.alarm) {
+		return s.alarm
 	}
-	return s.alarm
+	s.end()
+	alarm := new(shmring.Alarm)
+	s.alarm, s.stop = alarm, context.AfterFunc(ctx, alarm.Ring)
+	if i != nil {
+		i.alarm.Store(alarm)
+	}
+	return alarm
 }
 
 func (s *sleeper) end() {
@@ -88,29 +95,21 @@ func (s *sleeper) end() {
 
 // rest does once what the subscription's strategy says.
 func (s *Subscription) rest(ctx context.Context, asleep *sleeper) {
-	strategy, ok := s.idle.(*Sleep)
-	if !ok || s.topic.ended() != nil {
-		s.idle.Idle()
-		return
-	}
-	if strategy.tired() && shmring.Sleep(strategy.next(), asleep.until(ctx), s.from) != nil {
-		strategy.Idle() // where the system cannot sleep so, or the ring is broken, which the next look will tell
-	}
+	s.idle.sleep(ctx, asleep, s.topic.ended() == nil, func(strategy *Sleep, alarm *shmring.Alarm) error {
+		return shmring.Sleep(strategy.next(), alarm, s.from)
+	})
 }
 
 // rest does once what the publisher's strategy says, while there is no room for a message of n bytes.
 func (p *Publisher) rest(ctx context.Context, n int, asleep *sleeper) {
-	strategy, ok := p.idle.(*Sleep)
-	if !ok || p.topic.ended() != nil {
-		p.idle.Idle()
-		return
+	s := func(strategy *Sleep, alarm *shmring.Alarm) error {
+		err := p.ring.AwaitSpace(n, strategy.next(), alarm)
+		if err == ErrBackPressure { // and it slept
+			return nil
+		}
+		return err
 	}
-	if !strategy.tired() {
-		return
-	}
-	if err := p.ring.AwaitSpace(n, strategy.next(), asleep.until(ctx)); err != nil && err != ErrBackPressure {
-		strategy.Idle() // the next try will tell
-	}
+	p.idle.sleep(ctx, asleep, p.topic.ended() == nil, s)
 }
 
 // WaitAny returns one of the subscriptions whose next Poll has something to say, as [Subscription.Wait] has it, or whose Wait would
@@ -149,7 +148,7 @@ func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) 
 		for _, s := range subs {
 			handles = append(handles, s.from)
 		}
-		if shmring.Sleep(strategy.next(), asleep.until(ctx), handles...) != nil {
+		if shmring.Sleep(strategy.next(), asleep.until(ctx, nil), handles...) != nil {
 			strategy.Idle()
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // Subscription reads the messages of a topic, all of them, or as a member of a group those that fall to it, in the topic's one order. It
-// is for one goroutine, but for Stats.
+// is for one goroutine, but for Stats and SetIdle.
 //
 //	Poll ──> callback(m) ──> nil: m is acknowledged ──> next message
 //	               └───────> an error or a panic: Poll ends, and the next one begins with m again
@@ -27,7 +27,7 @@ type Subscription struct {
 	topic   *mapping
 	chosen  chosen
 	pending error // what a Wait found, for the next Poll
-	idle    IdleStrategy
+	idle    idling
 	slot    slot
 	conn    *Conn
 	next    *follower
@@ -67,7 +67,8 @@ func (c *Conn) openSubscription(ctx context.Context, topic string, how attachOpt
 	if err != nil {
 		return nil, fmt.Errorf("subscribe %q: %w", topic, err)
 	}
-	s := &Subscription{idle: o.idle, conn: c}
+	s := &Subscription{conn: c}
+	s.idle.change(o.idle)
 	s.chosen.choose(o)
 	s.use(h)
 	s.next = c.follow(topic, h.topic, weakly(s), func(ctx context.Context) (*heir, error) { return c.again(ctx, topic, o) })
@@ -293,8 +294,9 @@ func (s *Subscription) look() (there bool, err error) {
 	return false, err
 }
 
-// SetIdle changes what Wait and Messages do while there is no message.
-func (s *Subscription) SetIdle(strategy IdleStrategy) { s.idle = strategy }
+// SetIdle changes what Wait and Messages do while there is no message; nil is a [Backoff]. Any goroutine may call it: a wait that is under
+// way goes on by the new strategy at once, when Idle of the old one has returned. A strategy belongs to one handle.
+func (s *Subscription) SetIdle(strategy IdleStrategy) { s.idle.change(strategy) }
 
 // Position returns the position of the next message to be handled; of a member that holds none, of the next one that its group takes.
 func (s *Subscription) Position() uint64 { return s.from.Position() }
