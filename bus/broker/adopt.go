@@ -68,7 +68,7 @@ func (b *Broker) adoptOne(name string) error {
 		return errors.Join(fmt.Errorf("topic %q: %w", name, err), ring.Close())
 	}
 	b.topics[name] = e
-	b.log.Info("topic adopted", "topic", name, "kind", e.config.Kind.String(), "size", e.config.Size.String())
+	b.log.Info("topic adopted", "topic", name, "kind", e.config().Kind.String(), "size", e.config().Size.String())
 	return nil
 }
 
@@ -90,19 +90,21 @@ func openTopic(path, name string) (*shmring.Ring, shmring.Info, error) {
 
 // takeOver puts an adopted topic's configuration into force, and into its files for the next broker and for tools.
 func (b *Broker) takeOver(e *entry, info shmring.Info) (err error) {
-	e.config = b.storedConfig(e.ring, info)
+	c := b.storedConfig(e.ring, info)
 	if configured, ok := b.configured(e.name); ok {
-		e.config = b.merge(e.config, configured)
+		c = b.merge(c, configured)
 	}
-	if e.json, err = encodeConfig(e.config); err != nil {
+	js, err := encodeConfig(c)
+	if err != nil {
 		return err
 	}
-	if stored, err := e.ring.Config(); err != nil || !bytes.Equal(stored, e.json) {
-		if err := e.ring.SetConfig(e.json); err != nil {
+	e.settings.Store(&settings{c, js})
+	if stored, err := e.ring.Config(); err != nil || !bytes.Equal(stored, js) {
+		if err := e.ring.SetConfig(js); err != nil {
 			return err
 		}
 	}
-	if err := b.look(e, func() error { return groups.Make(e.ring, e.config, uint32(os.Geteuid())) }); err != nil {
+	if err := b.look(e, func() error { return groups.Make(e.ring, c, uint32(os.Geteuid())) }); err != nil {
 		b.log.Error("the topic's groups are not as they are configured", "topic", e.name, "error", err)
 	}
 	if e.size, err = filesSize(b.topicDir(e.name)); err != nil {

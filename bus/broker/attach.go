@@ -42,7 +42,7 @@ func (s *session) attachConsumer(m *control.AttachConsumer) (control.Message, []
 	if err != nil {
 		return nil, nil, err
 	}
-	if name := groupOf(e.config, m); name != "" {
+	if name := groupOf(e.config(), m); name != "" {
 		return s.attachMember(e, name, m)
 	}
 	policy, err := s.policy(e, m)
@@ -80,11 +80,11 @@ func (s *session) attachMember(e *entry, name string, m *control.AttachConsumer)
 	case m.Credit != 0 || m.PatienceNs != 0:
 		return nil, nil, invalid("its credit is the topic's, and it has no patience")
 	}
-	if err := s.check(e, "hold up the producers of", e.config.Blockers); err != nil {
+	if err := s.check(e, "hold up the producers of", e.config().Blockers); err != nil {
 		refused := refusal(err)
 		return nil, nil, refused.WithHint("every group holds producers up; a subscription without one need not: fanout, with slow policy drop or evict, or lossy; %s", refused.Hint)
 	}
-	policy := groups.Policy(e.config, name, s.peer.UID)
+	policy := groups.Policy(e.config(), name, s.peer.UID)
 	a := &control.Attached{Topic: m.Topic, Role: control.RoleConsumer, Slow: control.SlowBlock, Credit: policy.Credit}
 	fds, err := s.attach(e, a, shmring.Consume, func(r *shmring.Ring) (shmring.Grant, error) { return r.GrantMember(name, policy) })
 	return a, fds, err
@@ -108,7 +108,7 @@ func (s *session) admit(name, what string, list func(topic.Config) []string) (*e
 	if err != nil {
 		return nil, err
 	}
-	return e, s.check(e, what, list(e.config))
+	return e, s.check(e, what, list(e.config()))
 }
 
 // check refuses a user whom a list does not admit.
@@ -126,7 +126,7 @@ func (s *session) check(e *entry, what string, list []string) error {
 
 // policy is what a consumer gets: what it asks for, within what the topic allows.
 func (s *session) policy(e *entry, m *control.AttachConsumer) (shmring.Policy, error) {
-	c := e.config
+	c := e.config()
 	p := shmring.Policy{Slow: shmring.Slow(m.Slow), Credit: m.Credit, Patience: time.Duration(m.PatienceNs), UID: s.peer.UID}
 	if m.Slow == control.SlowDefault {
 		p.Slow = map[topic.Slow]shmring.Slow{topic.Block: shmring.Block, topic.Drop: shmring.Drop, topic.Evict: shmring.Evict}[c.Slow]
@@ -191,7 +191,7 @@ func (s *session) open(e *entry, a *control.Attached, access shmring.Access, gra
 		}
 	}
 	fds := []int{files.Ring, files.Cursors, files.Control, files.LocksP, files.LocksC}
-	a.Nonce, a.Config = e.ring.Nonce(), e.json
+	a.Nonce, a.Config = e.ring.Nonce(), e.json()
 	if grant == nil {
 		return fds, nil
 	}
@@ -224,10 +224,12 @@ func (s *session) draw(e *entry, grant func(*shmring.Ring) (shmring.Grant, error
 // takeShare counts a slot for a user, or refuses it. A user at the limit may have given slots back since the last round without a
 // word, so that is looked for first.
 func (b *Broker) takeShare(uid uint32) error {
+	limit := 0 // a reload may change it
 	take := func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if b.perUser[uid] >= b.config.MaxSlotsPerUser {
+		limit = b.config.MaxSlotsPerUser
+		if b.perUser[uid] >= limit {
 			return false
 		}
 		b.perUser[uid]++
@@ -240,7 +242,7 @@ func (b *Broker) takeShare(uid uint32) error {
 	if take() {
 		return nil
 	}
-	return control.Errorf(control.CodeLimit, "max_slots_per_user is reached: user %d has %d slots", uid, b.config.MaxSlotsPerUser).
+	return control.Errorf(control.CodeLimit, "max_slots_per_user is reached: user %d has %d slots", uid, limit).
 		WithHint("close handles that are not needed, or raise max_slots_per_user")
 }
 

@@ -37,9 +37,10 @@ type Broker struct {
 
 	helloPatience, readPatience time.Duration
 
-	lockLost sync.Once // it is told once
-	sessions sync.WaitGroup
-	reaping  sync.Mutex // held by who looks at locks, around mu
+	lockLost  sync.Once // it is told once
+	sessions  sync.WaitGroup
+	reaping   sync.Mutex // held by who looks at locks, around mu
+	reloading sync.Mutex // held by who reloads, around mu; config is written under both
 
 	mu        sync.Mutex
 	topics    map[string]*entry
@@ -155,7 +156,7 @@ func (b *Broker) reportConfig() {
 		b.log.Warn("metrics are not served by this version: nothing listens there", "address", b.config.Metrics)
 	}
 	for _, e := range b.topics {
-		b.reportStrays(e.name, e.config)
+		b.reportStrays(e.name, e.config())
 	}
 }
 
@@ -257,7 +258,8 @@ func (b *Broker) accept(ctx context.Context) {
 func (b *Broker) welcome(ctx context.Context, conn uds.Conn) {
 	s := newSession(b, conn)
 	b.mu.Lock()
-	n, full := len(b.connected), len(b.connected) >= b.config.MaxClients
+	n, limit := len(b.connected), b.config.MaxClients
+	full := n >= limit
 	if !full {
 		b.lastID++
 		s.id = b.lastID
@@ -269,7 +271,7 @@ func (b *Broker) welcome(ctx context.Context, conn uds.Conn) {
 		return
 	}
 	b.log.Warn("connection refused: max_clients is reached", "clients", n, "peer", s.peer.String())
-	refusal := control.Errorf(control.CodeLimit, "max_clients is reached: %d of %d are connected", n, b.config.MaxClients).
+	refusal := control.Errorf(control.CodeLimit, "max_clients is reached: %d of %d are connected", n, limit).
 		WithHint("close clients that are not needed, or raise max_clients")
 	if msg, err := control.Encode(0, refusal); err == nil {
 		_ = conn.TrySend(msg) // a new connection has room, and who has hung up already does not want to know

@@ -34,6 +34,12 @@ type Config struct {
 
 	Topics []topic.Config `toml:"-"`
 
+	// Reload reads the configuration again, as it was read to make this one; nil where there is nothing to read again. File is where it was
+	// read from, for people; LogLevel is set to the level of a configuration that was reloaded, if it is not nil.
+	Reload   func() (Config, error) `toml:"-"`
+	File     string                 `toml:"-"`
+	LogLevel *slog.LevelVar         `toml:"-"`
+
 	// Logger receives the log; nil means slog.Default(). Software is told to clients, for people.
 	Logger   *slog.Logger `toml:"-"`
 	Software string       `toml:"-"`

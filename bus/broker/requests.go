@@ -49,6 +49,9 @@ func (s *session) answer(m control.Message, with []int) (control.Message, []int,
 		return &control.OK{}, nil, s.deleteTopic(m)
 	case *control.Evict:
 		return &control.OK{}, nil, s.evict(m)
+	case *control.Reload:
+		answer, err := s.reload()
+		return answer, nil, err
 	case *control.ListTopics:
 		return s.b.listTopics(s, m.After), nil, nil
 	case *control.ListClients:
@@ -108,11 +111,11 @@ func (b *Broker) listTopics(s *session, after string) *control.Topics {
 		if name <= after {
 			continue
 		}
-		t := control.Topic{Name: name, State: e.state, Fault: e.fault, Config: e.json}
+		t := control.Topic{Name: name, State: e.state, Fault: e.fault, Config: e.json()}
 		if e.state == control.TopicActive {
 			t.Nonce, t.CreatedNs = e.ring.Nonce(), e.ring.CreatedNs()
 		}
-		all = append(all, found{t, e.config})
+		all = append(all, found{t, e.config()})
 	}
 	b.mu.Unlock()
 	slices.SortFunc(all, func(x, y found) int { return cmp.Compare(x.Name, y.Name) })

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
 	"github.com/mycelium-bus/mycelium/bus/internal/groups"
@@ -21,8 +22,7 @@ type entry struct {
 	fault string             // of a damaged one
 	size  uint64             // bytes of its files
 
-	config topic.Config // with its defaults; not changed once active
-	json   []byte
+	settings atomic.Pointer[settings] // nil of a damaged one; a reload changes them in one step
 
 	// ring is nil unless active. Who uses it holds use for reading; deleting closes it under use held for writing.
 	use   sync.RWMutex
@@ -31,6 +31,27 @@ type entry struct {
 
 	repairing sync.Mutex     // held by who repairs, or compares looks
 	stalls    shmring.Stalls // under repairing
+}
+
+// settings are what a topic's configuration says now, with its defaults, and the same as JSON.
+type settings struct {
+	config topic.Config
+	json   []byte
+}
+
+// config returns what holds for the topic now; it must not be changed.
+func (e *entry) config() topic.Config {
+	if s := e.settings.Load(); s != nil {
+		return s.config
+	}
+	return topic.Config{}
+}
+
+func (e *entry) json() []byte {
+	if s := e.settings.Load(); s != nil {
+		return s.json
+	}
+	return nil
 }
 
 // ringOptions are the sizes of a topic's files. The numbers of kinds, routings and sleep modes are the same there.
@@ -54,21 +75,44 @@ func encodeConfig(c topic.Config) ([]byte, error) {
 // create makes a topic and lets clients attach. It returns once that is done; meanwhile it holds no lock, and only this
 // topic's name is taken. Errors are those of shmring.Create, of the configuration, and [control.Error] for limits.
 func (b *Broker) create(c topic.Config) error {
-	if err := c.Validate(); err != nil {
+	e, err := b.prepare(c)
+	if err != nil {
 		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.openLocked(e)
+	return nil
+}
+
+// openLocked lets clients attach to a topic that was prepared. The mutex is held.
+func (b *Broker) openLocked(e *entry) {
+	e.state = control.TopicActive
+	c := e.config()
+	b.log.Info("topic created", "topic", c.Name, "kind", c.Kind.String(), "size", c.Size.String())
+}
+
+// prepare is create for a topic that nobody can attach to yet.
+func (b *Broker) prepare(c topic.Config) (*entry, error) { return b.prepareWithin(c, Config{}) }
+
+// prepareWithin is prepare within the limits of a configuration that is not in force yet; the zero Config stands for the one that is.
+func (b *Broker) prepareWithin(c topic.Config, limits Config) (*entry, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
 	}
 	c = c.WithDefaults()
 	js, err := encodeConfig(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	size, err := ringOptions(c, js).FilesSize()
 	if err != nil {
-		return fmt.Errorf("%w: %w", topic.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", topic.ErrInvalid, err)
 	}
-	e := &entry{name: c.Name, state: control.TopicCreating, config: c, json: js, size: size}
-	if err := b.reserve(e); err != nil {
-		return err
+	e := &entry{name: c.Name, state: control.TopicCreating, size: size}
+	e.settings.Store(&settings{c, js})
+	if err := b.reserve(e, limits); err != nil {
+		return nil, err
 	}
 	ring, err := shmring.Create(b.config.Dir, c.Name, ringOptions(c, js))
 	if err == nil {
@@ -90,29 +134,30 @@ func (b *Broker) create(c topic.Config) error {
 		if ring != nil {
 			err = errors.Join(err, ring.Close())
 		}
-		return err
+		return nil, err
 	}
-	e.state = control.TopicActive
-	b.log.Info("topic created", "topic", c.Name, "kind", c.Kind.String(), "size", c.Size.String())
-	return nil
+	return e, nil
 }
 
 // reserve takes the topic's name and its share of the limits.
-func (b *Broker) reserve(e *entry) error {
+func (b *Broker) reserve(e *entry, limits Config) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if limits.MaxTopics == 0 {
+		limits = b.config
+	}
 	if _, taken := b.topics[e.name]; taken {
 		return fmt.Errorf("topic %q: %w", e.name, shmring.ErrExists)
 	}
-	if len(b.topics) >= b.config.MaxTopics {
-		return control.Errorf(control.CodeLimit, "topic %q: max_topics is reached: %d of %d", e.name, len(b.topics), b.config.MaxTopics).
+	if len(b.topics) >= limits.MaxTopics {
+		return control.Errorf(control.CodeLimit, "topic %q: max_topics is reached: %d of %d", e.name, len(b.topics), limits.MaxTopics).
 			WithHint("delete a topic, or raise max_topics")
 	}
 	used := uint64(0)
 	for _, other := range b.topics {
 		used += other.size
 	}
-	if limit := uint64(b.config.MaxMemory); used+e.size > limit {
+	if limit := uint64(limits.MaxMemory); used+e.size > limit {
 		return control.Errorf(control.CodeLimit, "topic %q: max_memory is reached: it takes %d bytes, %d of %d are used, %d are lacking",
 			e.name, e.size, used, limit, used+e.size-limit).WithHint("choose a smaller size, delete a topic, or raise max_memory")
 	}

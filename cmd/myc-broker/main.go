@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +41,10 @@ It never touches a message: while it is dead or being replaced, attached produce
 line "ready SOCKET" when clients can connect. SIGTERM and Ctrl-C end it; the topics stay for the next broker.
 
 To replace it by a newer one, end it and start the other with the same socket and directory: clients find it by
-themselves and tell it what they use, and messages flow meanwhile. The newer one refuses to start before the older has ended.`,
+themselves and tell it what they use, and messages flow meanwhile. The newer one refuses to start before the older has ended.
+
+SIGHUP, "myc-ctl reload" and a changed file make it read its configuration again: all of it comes into force, or none. Nobody is
+disconnected; what changes holds for handles that are opened from then on.`,
 		Example: examples,
 		Args:    cobra.NoArgs,
 	}
@@ -76,7 +77,10 @@ func run(cmd *cobra.Command, f *flags) error {
 		return purge(cmd, c.Dir)
 	}
 	c.Software = "myc-broker " + cli.Version()
-	c.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: c.Level()}))
+	c.LogLevel = new(slog.LevelVar)
+	c.LogLevel.Set(c.Level())
+	c.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: c.LogLevel}))
+	c.File, c.Reload = *f.config, func() (broker.Config, error) { return f.load(cmd) }
 	return serve(cmd, c)
 }
 
@@ -119,7 +123,7 @@ func serve(cmd *cobra.Command, c broker.Config) error {
 	if err != nil {
 		return err
 	}
-	unhook := refuseReload(c.Logger)
+	unhook := reloadOnSignal(b, c.File)
 	defer unhook()
 	ctx := cmd.Context()
 	if ctx.Err() != nil {
@@ -129,20 +133,6 @@ func serve(cmd *cobra.Command, c broker.Config) error {
 		return errors.Join(fmt.Errorf("say that the broker is ready: %w", err), b.Close())
 	}
 	return cli.Stream(ctx, b.Run(ctx))
-}
-
-// refuseReload says on SIGHUP that there is no reload; without it that signal would end the broker.
-func refuseReload(log *slog.Logger) (unhook func()) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range hup {
-			log.Warn("reload is not supported by this version: the configuration stays as it was; restart the broker, its topics stay")
-		}
-	}()
-	return func() { signal.Stop(hup); close(hup); <-done } // once stopped, nothing is sent any more (os/signal, Stop)
 }
 
 // hintOf takes the hint of an error that has one over to where programs print it.

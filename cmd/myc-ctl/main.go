@@ -31,7 +31,7 @@ What only reads works without a broker too, for root and the broker's user: it o
 	root.PersistentFlags().StringVar(&to.dir, "dir", "",
 		"the bus `DIR` to repair, or to read while there is no broker; default $MYC_DIR, else /dev/shm/myc (for others than root /dev/shm/myc-UID)")
 	root.AddCommand(topicCommand(to), clientsCommand(to), pubCommand(to), subCommand(to), groupCommand(to), parkedCommand(to),
-		lossesCommand(to), repairCommand(to), evictCommand(to), lagCommand(to), whyCommand(to))
+		lossesCommand(to), repairCommand(to), evictCommand(to), lagCommand(to), whyCommand(to), reloadCommand(to))
 	return root
 }
 

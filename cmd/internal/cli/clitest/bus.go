@@ -17,12 +17,19 @@ import (
 	"github.com/mycelium-bus/mycelium/shmring"
 )
 
-// Broker returns a program for transcripts: `broker DIR` serves DIR with the given topics at $MYC_SOCKET until SIGINT.
+// Broker returns a program for transcripts: `broker DIR` serves DIR with the given topics at $MYC_SOCKET until SIGINT. A reload
+// reads $WORK/broker.toml.
 func Broker(topics ...topic.Config) func() {
 	return func() {
 		config := broker.Defaults()
 		config.Dir, config.Socket, config.Topics = os.Args[1], os.Getenv("MYC_SOCKET"), topics
 		config.Logger = slog.New(slog.DiscardHandler)
+		config.File = filepath.Join(os.Getenv("WORK"), "broker.toml") // read by a reload alone
+		config.Reload = func() (broker.Config, error) {
+			c, err := broker.Load(config.File, nil)
+			c.Dir, c.Socket, c.Metrics = config.Dir, config.Socket, config.Metrics
+			return c, err
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		b, err := broker.New(config)
