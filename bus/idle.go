@@ -19,7 +19,7 @@ type IdleStrategy interface {
 // BusySpin looks again at once: the quickest answer, for a core of its own per waiting goroutine. The zero value is ready.
 type BusySpin struct{ spin shmring.Spin }
 
-// Idle executes 1 to 4 PAUSE (20 to 100 ns; see [shmring.Spin]).
+// Idle executes 1 or 6 PAUSE (20 or 120 ns; see [shmring.Spin]).
 func (b *BusySpin) Idle() { b.spin.Once() }
 
 // Reset begins anew with the shortest pause.
@@ -37,7 +37,7 @@ func (Yield) Reset() {}
 // Defaults of [Backoff], for a machine with fewer cores than processes on the bus: about 5 us of spinning cover a message that
 // is on its way, then whoever has the message to send needs the core.
 const (
-	DefaultSpins    = 75
+	DefaultSpins    = 40
 	DefaultYields   = 50
 	DefaultMaxSleep = 200 * time.Microsecond
 )

@@ -149,7 +149,7 @@ type Idle struct {
 // BurstOf is how many messages in a row make a burst.
 const BurstOf = 4
 
-// BusySpin as an [Idle].Pause: 1 to 4 PAUSE between looks, as [shmring.Spin] has them.
+// BusySpin as an [Idle].Pause: 1 or 6 PAUSE between looks, as [shmring.Spin] has them.
 const BusySpin = -1
 
 // ParseIdle reads "spin", "spin/BURST", "spin:N", "spin:N/BURST", "yield" or "backoff".
