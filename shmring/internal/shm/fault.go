@@ -21,7 +21,9 @@ func Guard(f func(), which *int, memories ...Memory) (faulted bool) {
 		if e, ok := r.(runtime.Error); ok {
 			if a, ok := e.(interface{ Addr() uintptr }); ok { // runtime/debug.SetPanicOnFault documents Addr
 				for i, m := range memories {
-					if m.Contains(a.Addr()) && !readable(a.Addr()) {
+					// Only a page that is gone faults in writable memory. In another one a write does too; it is told by the page, which is
+					// there. One that came back since, because the file was made longer again, is taken for that.
+					if m.Contains(a.Addr()) && (m.write || !readable(a.Addr())) {
 						*which, faulted = i, true
 						return
 					}

@@ -12,6 +12,7 @@ import (
 type Memory struct {
 	b      []byte
 	mapped bool
+	write  bool // and writable
 }
 
 // Heap returns n bytes of ordinary Go memory that start at a multiple of 4096, for tests under the race detector.
@@ -40,7 +41,7 @@ func Map(fd int, n int64, write bool) (Memory, error) {
 	// Both are wishes: an old kernel that knows neither still has a working mapping.
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP)
 	_ = unix.Madvise(b, unix.MADV_DONTFORK)
-	return Memory{b: b, mapped: true}, nil
+	return Memory{b: b, mapped: true, write: write}, nil
 }
 
 // Mapped tells mapped memory from heap memory.

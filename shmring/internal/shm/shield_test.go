@@ -128,6 +128,35 @@ func TestShieldUnderManyThreads(t *testing.T) {
 	}
 }
 
+// A file that was cut short and is as long as before when the guard looks.
+func TestTruncatedAndLongerAgain(t *testing.T) {
+	const pages = 64
+	m, cut := mapped(t, pages*4096)
+	quit := make(chan struct{})
+	var toggler sync.WaitGroup
+	toggler.Go(func() {
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+				cut(0)
+				cut(pages * 4096)
+			}
+		}
+	})
+	faults, which := 0, 0
+	for i := 0; faults < 20 && i < 500_000; i++ {
+		if Guard(func() { m.Word(uint64(i) % pages * 4096).Store(1) }, &which, m) {
+			faults++
+		}
+	}
+	close(quit)
+	toggler.Wait()
+	t.Log(faults, "faults")
+	m.Retire()
+}
+
 // The kernel reports a page that is gone to who passes it; no signal comes.
 func TestShieldAndSystemCalls(t *testing.T) {
 	m, cut := mapped(t, 2*4096)
