@@ -5,6 +5,8 @@ package shmring
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 )
 
 // checkAll looks at the world when all processes have ended or were killed, after a repair.
@@ -13,6 +15,10 @@ func (w *world) checkAll() {
 		if p.killed {
 			delete(w.readers, p.name)
 		}
+	}
+	if state := w.ring.control.Word(offTopicState); state.Load() == topicClosing {
+		state.Store(topicActive) // to look at what is in it
+		maps.DeleteFunc(w.readers, func(_ string, rd *Reader) bool { return rd.err == ErrClosed && rd.Close() == nil })
 	}
 	for range 2 {
 		if _, err := w.view().Repair(false); err != nil {
@@ -86,34 +92,38 @@ func (w *world) checkReaders() {
 		if s := state(rd.lease.word.Load()); s != rd.lease.state {
 			w.fail("reader %s lives, and its slot is %s of generation %d", name, s.kind(), s.gen())
 		}
-		for w.poll(name, rd, 1000) > 0 {
+		for at := ^rd.Position(); at != rd.Position(); {
+			at = rd.Position()
+			w.poll(name, rd, 1000)
 		}
-		got := map[uint64]uint64{}
-		var before uint64
-		lapped := false
+		got := map[uint64]bool{}
+		var last uint64
 		for _, m := range w.seen[name] {
-			if m.id == 0 {
-				lapped = true
-				continue
+			if m.pos <= last {
+				w.fail("reader %s saw %d after %d", name, m.pos, last)
 			}
-			if m.pos <= before {
-				w.fail("reader %s saw %d after %d", name, m.pos, before)
-			}
-			before = m.pos
-			got[m.id] = m.pos
+			last = m.pos
+			got[m.id] = true
 			if !w.attempted[m.id] {
 				w.fail("reader %s saw message %d, which was never sent", name, m.id)
 			}
 		}
-		if lapped && blocks {
+		if len(w.gaps[name]) > 0 && blocks {
 			w.fail("reader %s gates, and was lapped", name)
 		}
 		for id := range w.committed {
-			if _, ok := got[id]; !ok && rd.gates && !lapped && w.starts[name] == w.ring.capacity {
-				w.fail("reader %s did not see message %d; it saw %v", name, id, w.seen[name])
+			if at := w.at[id]; before(at, w.starts[name]) || rd.err != nil {
+				continue
+			} else if missed := inGaps(w.gaps[name], at); got[id] == missed {
+				w.fail("reader %s: message %d at %d was seen: %v, told to be missed: %v; it saw %v, and was told of %v",
+					name, id, at, got[id], missed, w.seen[name], w.gaps[name])
 			}
 		}
 	}
+}
+
+func inGaps(gaps []LappedError, pos uint64) bool {
+	return slices.ContainsFunc(gaps, func(g LappedError) bool { return !before(pos, g.From) && before(pos, g.To) })
 }
 
 // checkProgress sends more than a lap of messages past every reader that lives: nothing that died may hold them up.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -36,6 +37,8 @@ type engine struct {
 	decisions []decision
 	preempts  int // used in this run
 	kills     int
+	mended    int    // of the kills, how many the last repair at rest came after
+	rests     int    // times that all slept
 	delays    int    // times that a store was not visible though somebody looked
 	memory    uint64 // hash of what changed
 	trace     []string
@@ -64,6 +67,11 @@ type proc struct {
 	killed  bool
 	mortal  bool
 	steady  bool // it is not interrupted: the load that the others run under
+
+	sleep        *sleep      // nil while it is awake
+	slept, naps  int         // how often it did, and how often a nap ended
+	waits        func() bool // whether what it sleeps for is there: it must not sleep on
+	unregistered bool        // barriers do not reach it yet
 }
 
 // scenario is what is tried: set makes a fresh world and returns the processes.
@@ -72,7 +80,9 @@ type scenario struct {
 	options  Options
 	preempts int
 	kills    int
-	beyond   bool // TestSteppedCovers does not ask for it
+	beyond   bool          // TestSteppedCovers does not ask for it
+	sleeps   bool          // processes sleep and wake: 32-bit words are steps
+	naps     time.Duration // sleeps of at most so long end by themselves when all sleep; default a nap
 	set      func(w *world) []*proc
 	check    func(w *world) // after the common checks
 }
@@ -81,11 +91,12 @@ type scenario struct {
 type world struct {
 	*engine
 	ring      *Ring
-	attempted map[uint64]bool // ids that a producer began to publish
-	committed map[uint64]bool // ids whose publish returned nil
+	attempted map[uint64]bool   // ids that a producer began to publish
+	committed map[uint64]bool   // ids whose publish returned nil
+	at        map[uint64]uint64 // where they are in the ring
 	seen      map[string][]seenMessage
+	gaps      map[string][]LappedError // what readers were told that they missed
 	starts    map[string]uint64
-	ends      map[string]bool // a reader that reads to the end in the final check
 	readers   map[string]*Reader
 	order     []uint64 // ids in the ring, when all is over
 	progress  bool     // all is judged; what is sent now is not kept
@@ -98,7 +109,7 @@ type unwind struct{}
 func (e *engine) run() {
 	e.Runs++
 	e.length, e.points, e.asked = max(e.points, 20), 0, 0
-	e.decisions, e.preempts, e.kills, e.delays, e.memory, e.trace = e.decisions[:0], 0, 0, 0, 0, nil
+	e.decisions, e.preempts, e.kills, e.mended, e.rests, e.delays, e.memory, e.trace = e.decisions[:0], 0, 0, 0, 0, 0, 0, nil
 	e.locks = &steppedLocks{heapLocks: newHeapLocks(), e: e}
 	e.world = newWorld(e)
 	shm.Steps = nil
@@ -121,7 +132,7 @@ func (e *engine) run() {
 		}
 		e.jobs[i] <- p
 	}
-	shm.Steps = e
+	shm.Steps = e.stepper()
 	e.cur = e.procs[0]
 	if n := e.choose(len(e.procs)); n > 0 { // who begins
 		e.cur = e.procs[n]
@@ -151,7 +162,7 @@ func (e *engine) host(p *proc) {
 		}
 		p.done = true
 		if !e.over {
-			e.next(p)
+			e.next()
 		}
 	}()
 	p.body()
@@ -164,14 +175,17 @@ func (e *engine) end() {
 	}
 }
 
-// next hands the thread to another process when p has ended.
-func (e *engine) next(p *proc) {
+// next hands the thread to another process, when the one that ran has ended or sleeps.
+func (e *engine) next() {
 	if e.aborted() || e.failure != "" {
 		e.stop()
 		return
 	}
 	alive := e.runnable(nil)
 	if len(alive) == 0 {
+		alive = e.rest()
+	}
+	if len(alive) == 0 || e.failure != "" {
 		e.stop()
 		return
 	}
@@ -193,7 +207,7 @@ func (e *engine) stop() {
 
 func (e *engine) runnable(except *proc) (list []*proc) {
 	for _, q := range e.procs {
-		if !q.done && q != except {
+		if !q.done && q.sleep == nil && q != except {
 			list = append(list, q)
 		}
 	}
@@ -207,6 +221,9 @@ func (e *engine) fail(format string, args ...any) {
 }
 
 func (e *engine) aborted() bool { return e.preempts == pruned }
+
+// maxPoints bounds a run. The longest that is meant has some thousands.
+const maxPoints = 100_000
 
 // point is where p may be interrupted or killed, before it does what.
 func (e *engine) point(what string, w *uint64) {
@@ -226,7 +243,11 @@ func (e *engine) point(what string, w *uint64) {
 		p.done = true
 		panic(unwind{})
 	}
-	e.points++
+	if e.points++; e.points > maxPoints {
+		e.fail("process %s goes on for ever", p.name)
+		p.done = true
+		panic(unwind{})
+	}
 	switch {
 	case fate == 0:
 	case fate <= len(others):

@@ -2,8 +2,6 @@
 
 package shmring
 
-import "github.com/mycelium-bus/mycelium/shmring/internal/shm"
-
 // steppedLocks makes each look at a lock a step, and lets a killed process's locks fall.
 type steppedLocks struct {
 	*heapLocks
@@ -13,7 +11,7 @@ type steppedLocks struct {
 }
 
 func (l *steppedLocks) step(what string) {
-	if shm.Steps != nil {
+	if l.e.stepping() {
 		l.e.cur.history = mix(l.e.cur.history, 2)
 		l.e.point(what, nil)
 	}
@@ -42,7 +40,7 @@ func (l *steppedLocks) lock(f lockFile, h int, off int64) (bool, error) {
 	if ok && !taken {
 		l.changed(f, off)
 	}
-	if shm.Steps != nil {
+	if l.e.stepping() {
 		l.e.cur.history = mix(l.e.cur.history, uint64(b2i(ok)))
 	}
 	return ok, err
@@ -59,7 +57,7 @@ func (l *steppedLocks) unlock(f lockFile, h int, off int64) error {
 func (l *steppedLocks) held(f lockFile, off int64) (held, known bool) {
 	l.step("look at a lock")
 	held, known = l.heapLocks.held(f, off)
-	if shm.Steps != nil {
+	if l.e.stepping() {
 		l.e.cur.history = mix(l.e.cur.history, uint64(b2i(held)))
 		l.e.note("%s looks at lock %d of %d: held %v", l.e.cur.name, off, f, held)
 	}

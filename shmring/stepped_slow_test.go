@@ -85,9 +85,70 @@ var slowScenarios = []*scenario{
 		c.body = func() { w.poll("C", rd, 2); w.poll("C", rd, 2); w.leave("C", rd) }
 		return []*proc{a, c}
 	}},
+	{name: "a slow reader is dropped while it releases", options: stepOptions.kind(SPSC), preempts: 3, kills: 1, set: func(w *world) []*proc {
+		a := w.process("A", true, nil)
+		pa := w.producer(a)
+		c := w.process("C", true, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		a.body = func() { w.send(pa, 101, 40); w.send(pa, 102, 40) }
+		c.body = func() {
+			for range 2 {
+				w.lend("C", rd)
+				rd.Release()
+			}
+		}
+		return []*proc{a, c}
+	}},
+	{name: "a reader gates again while a producer refreshes", options: stepOptions.kind(SPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		c := w.process("C", false, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		w.send(pa, 97, 40) // drops it
+		w.poll("C", rd, 4)
+		a.body = func() {
+			for i := range uint64(5) { // more than its credit
+				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
+			}
+		}
+		c.body = func() { w.poll("C", rd, 9); w.poll("C", rd, 1) }
+		return []*proc{a, c}
+	}},
+	{name: "a decision about a reader comes when it gates again", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
+		// A and B have been held up for long enough. C is dropped, gates again, and is dropped anew by a third producer, which laps it.
+		b := w.process("B", false, nil)
+		pb := w.producer(b)
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		c := w.process("C", false, nil)
+		c.steady = true
+		pc := w.producer(c)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pb, 40)
+		w.send(pa, 101, 40)
+		a.body = func() { w.send(pa, 101, 40) }
+		b.body = func() { w.send(pb, 201, 40) }
+		c.body = func() {
+			w.poll("C", rd, 20)
+			for i := range uint64(22) { // until it is held up, and a lap
+				w.sendBatch(pc, 48, 301+2*i, 302+2*i)
+			}
+		}
+		return []*proc{a, b, c}
+	}},
 }
 
+// slowFaults are seeded with the others. A reader that gates again in its old generation is none of them: it finds itself dropped at
+// once. Neither is one that goes back to the oldest byte: it gates again within half a ring of the producers, where no refresh under way
+// comes to.
 var slowFaults = []fault{
+	{"the state word loaded before dropped", "slow.go",
+		"		was := r.droppedWord(slot).Load()\n		// order: acquire, pair [state] with Ring.activate and Reader.regate.\n		s := state(r.consumerWord(slot, cState).Load())\n",
+		"		s := state(r.consumerWord(slot, cState).Load())\n		was := r.droppedWord(slot).Load()\n", "a decision about a reader"},
+	{"a reader dropped by a plain store", "slow.go",
+		"	return r.droppedWord(slot).CompareAndSwap(was, uint64(s.gen()))\n", "	r.droppedWord(slot).StoreRelaxed(uint64(s.gen()))\n	return true\n", "a decision about a reader"},
 	{"a bit instead of a generation", "limit.go",
 		"dropped == uint64(s.gen())", "dropped != 0", "a dropped reader's slot"},
 }

@@ -18,6 +18,7 @@ var pristine = map[pristineKey]*pristineRing{}
 
 type pristineKey struct {
 	kind     Kind
+	sleep    uint8
 	capacity uint64
 }
 
@@ -29,7 +30,8 @@ type pristineRing struct {
 type memoryPart struct{ now, then []byte }
 
 func newRingOf(o Options) *Ring {
-	p := pristine[pristineKey{o.Kind, o.Capacity}]
+	key := pristineKey{o.Kind, o.Sleep, o.Capacity}
+	p := pristine[key]
 	if p == nil {
 		r, err := NewHeap("stepped", o)
 		if err != nil {
@@ -43,7 +45,7 @@ func newRingOf(o Options) *Ring {
 			b := m.mem.Bytes(headerSize, m.n-headerSize)
 			p.parts = append(p.parts, memoryPart{b, append([]byte(nil), b...)})
 		}
-		pristine[pristineKey{o.Kind, o.Capacity}] = p
+		pristine[key] = p
 	}
 	for _, m := range p.parts {
 		copy(m.now, m.then)
@@ -52,8 +54,8 @@ func newRingOf(o Options) *Ring {
 }
 
 func newWorld(e *engine) *world {
-	w := &world{engine: e, attempted: map[uint64]bool{}, committed: map[uint64]bool{}, seen: map[string][]seenMessage{},
-		starts: map[string]uint64{}, readers: map[string]*Reader{}, ends: map[string]bool{}}
+	w := &world{engine: e, attempted: map[uint64]bool{}, committed: map[uint64]bool{}, at: map[uint64]uint64{},
+		seen: map[string][]seenMessage{}, gaps: map[string][]LappedError{}, starts: map[string]uint64{}, readers: map[string]*Reader{}}
 	w.ring = newRingOf(e.s.options)
 	w.ring.locks = e.locks
 	w.ring.users = 0
@@ -135,7 +137,22 @@ func (w *world) send(pr *Producer, id uint64, n int) bool {
 	w.does("claim and commit")
 	w.attempted[id] = true
 	err := pr.Publish(contents(id, n))
+	if err == nil {
+		w.at[id] = w.placed(pr, n)
+	}
 	return w.sent(err, id)
+}
+
+// placed returns where the message of n bytes went that the producer published last.
+func (w *world) placed(pr *Producer, n int) uint64 {
+	if pr.single {
+		return pr.pos - uint64(FrameSize(n))
+	}
+	won := w.peek(pr.slotWon)
+	if pr.claim.start == won {
+		return pr.claim.frame // behind a PAD, perhaps
+	}
+	return won
 }
 
 func (w *world) sent(err error, id uint64) bool {
@@ -143,7 +160,7 @@ func (w *world) sent(err error, id uint64) bool {
 	case err == nil:
 		w.committed[id] = true
 		return true
-	case errors.Is(err, ErrBackPressure):
+	case errors.Is(err, ErrBackPressure), errors.Is(err, ErrClosed) && w.peek(w.ring.control.Word(offTopicState)) == topicClosing:
 		delete(w.attempted, id)
 		return false
 	}
@@ -159,6 +176,7 @@ func (w *world) sendShorter(pr *Producer, id uint64, n, used int) bool {
 		return w.sent(err, id)
 	}
 	w.attempted[id] = true
+	w.at[id] = c.pos
 	pr.data.Copy(c.pos+frameHeaderSize, contents(id, used))
 	return w.sent(c.Commit(used), id)
 }
@@ -175,7 +193,8 @@ func (w *world) sendBatch(pr *Producer, n int, ids ...uint64) bool {
 		if _, err := b.Next(n); err != nil {
 			w.fail("batch: %v", err)
 		}
-		pr.data.Copy(b.next-uint64(FrameSize(n))+frameHeaderSize, contents(id, n))
+		w.at[id] = b.next - uint64(FrameSize(n))
+		pr.data.Copy(w.at[id]+frameHeaderSize, contents(id, n))
 	}
 	err = b.Commit()
 	for _, id := range ids {
@@ -192,7 +211,7 @@ func (w *world) poll(name string, rd *Reader, n int) int {
 		if !ok {
 			var lap *LappedError
 			if err := rd.Err(); errors.As(err, &lap) {
-				w.seen[name] = append(w.seen[name], seenMessage{lap.To, 0})
+				w.gaps[name] = append(w.gaps[name], *lap)
 			} else if err != nil && !(rd.policy == Evict && errors.Is(err, ErrEvicted)) {
 				w.fail("reader %s: %v", name, err)
 			}
@@ -363,6 +382,13 @@ func (w *world) information(p *uint64) bool {
 	return false
 }
 
+// wordNames are those that stand alone in their file.
+var wordNames = map[string]map[uint64]string{
+	"ring":    {offTail: "tail", offLimit: "limit", offWake: "wake", offBlocked: "blocked", offUsedProducers: "used producers"},
+	"cursors": {offAsleep: "asleep", offFenced: "fenced", offSpace: "space", offUsedConsumers: "used consumers"},
+	"control": {offTopicState: "the topic's state"},
+}
+
 // place names a word.
 func (w *world) place(p *uint64) string {
 	for _, f := range []struct {
@@ -373,11 +399,12 @@ func (w *world) place(p *uint64) string {
 		if !ok {
 			continue
 		}
+		if name := wordNames[f.name][off]; name != "" {
+			return name
+		}
 		switch r := w.ring; {
-		case f.name == "ring" && off == offTail:
-			return "tail"
-		case f.name == "ring" && off == offLimit:
-			return "limit"
+		case f.name == "ring" && off >= r.offDropped && off < r.offProducers:
+			return fmt.Sprintf("dropped[%d]", (off-r.offDropped)/8)
 		case f.name == "ring" && off >= r.offData:
 			return fmt.Sprintf("data[%d]", off-r.offData)
 		case f.name == "ring" && off >= r.offProducers:

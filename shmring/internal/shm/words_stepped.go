@@ -122,16 +122,19 @@ func (w *Word32) CompareAndSwap(old, x uint32) bool {
 // Sleeper is a [Stepper] that also steps through sleeping and waking; with another one nobody sleeps.
 type Sleeper interface {
 	Stepper
-	FutexWait(w *uint64, x uint32)
+	// FutexWait returns when the word does not hold x at the moment that the kernel looks, or after a wake, or after d if it lets
+	// time pass.
+	FutexWait(w *uint64, x uint32, d time.Duration)
 	FutexWake(w *uint64)
-	// Barrier drains the store buffers of all processes.
+	// Barrier drains the store buffers of all processes that are registered for it, and BarrierReady tells whether the one that asks is.
 	Barrier()
+	BarrierReady() bool
 }
 
 // FutexWait is a step: the process sleeps from there on, if the word holds x.
-func FutexWait(w *Word32, x uint32, _ time.Duration) error {
+func FutexWait(w *Word32, x uint32, d time.Duration) error {
 	if s, ok := Steps.(Sleeper); ok {
-		s.FutexWait(&w.v, x)
+		s.FutexWait(&w.v, x, d)
 	}
 	return nil
 }
@@ -151,11 +154,16 @@ func FutexWake(w *Word32) {
 	}
 }
 
-// RegisterBarrier is nothing here: every process is reached by Barrier.
+// RegisterBarrier is nothing here: the scheduler decides whom Barrier reaches.
 func RegisterBarrier() {}
 
-// BarrierReady is true.
-func BarrierReady() bool { return true }
+// BarrierReady is true where nobody sleeps.
+func BarrierReady() bool {
+	if s, ok := Steps.(Sleeper); ok {
+		return s.BarrierReady()
+	}
+	return true
+}
 
 // Barrier is a step.
 func Barrier() error {
