@@ -31,7 +31,8 @@ type engine struct {
 	replay    []int       // decisions of the run's beginning
 	script    map[int]int // nil, or the whole run: the meaning of the decision at each question
 	random    *rand.Rand
-	length    int // of the last run, in points
+	length    int // of the last run, in points where it might have taken another way
+	fates     int // such points of this run
 	points    int
 	asked     int // questions of this run
 	decisions []decision
@@ -108,7 +109,7 @@ type unwind struct{}
 
 func (e *engine) run() {
 	e.Runs++
-	e.length, e.points, e.asked = max(e.points, 20), 0, 0
+	e.length, e.fates, e.points, e.asked = max(e.fates, 20), 0, 0, 0
 	e.decisions, e.preempts, e.kills, e.mended, e.rests, e.delays, e.memory, e.trace = e.decisions[:0], 0, 0, 0, 0, 0, 0, nil
 	e.locks = &steppedLocks{heapLocks: newHeapLocks(), e: e}
 	e.world = newWorld(e)

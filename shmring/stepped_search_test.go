@@ -134,7 +134,7 @@ func (e *engine) chooseFate(others, switches int, mortal bool) (fate int, again 
 	case choices == 1:
 		return 0, false
 	case e.random != nil:
-		if e.random.IntN(e.length) < 2 {
+		if e.fates++; e.random.IntN(e.length) < 2 {
 			chosen = 1 + e.random.IntN(choices-1)
 		}
 	case len(e.decisions) >= len(e.replay) && e.seen():

@@ -333,7 +333,10 @@ func (w *world) readToEnd(name string, rd *Reader) {
 func (c *crew) sleeper(name, group string, n int) *proc {
 	p := c.w.process(name, true, nil)
 	m := c.hire(p, group, GroupPolicy{}, MemberOptions{})
-	p.waits = func() bool { return m.stirs() }
+	p.waits = func() bool { // not by the code that is tried
+		h := m.position(m.head.Load())
+		return m.data.Word(h).Load() == h^m.nonce || len(m.ring.orphansOf(m.group, h)) > 0
+	}
 	p.body = func() {
 		for inVain := 0; len(c.got[name]) < n && m.Err() == nil; inVain++ {
 			had, slept := len(c.got[name]), p.slept

@@ -56,18 +56,7 @@ var slowScenarios = []*scenario{
 		}
 		c.body = func() {
 			w.leave("C", rd)
-			r := w.view()
-			g, err := r.GrantConsumer(Policy{Slow: Block})
-			if err != nil {
-				w.fail("grant for the next tenant: %v", err)
-				return
-			}
-			next, err := r.Reader(g, ReaderOptions{From: Newest()})
-			if err != nil {
-				w.fail("join of the next tenant: %v", err)
-				return
-			}
-			w.follow("N", next)
+			w.tenant("N", Policy{Slow: Block}, Newest())
 		}
 		return []*proc{a, c}
 	}},
@@ -116,28 +105,64 @@ var slowScenarios = []*scenario{
 		c.body = func() { w.poll("C", rd, 9); w.poll("C", rd, 1) }
 		return []*proc{a, c}
 	}},
-	{name: "a decision about a reader comes when it gates again", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, set: func(w *world) []*proc {
-		// A and B have been held up for long enough. C is dropped, gates again, and is dropped anew by a third producer, which laps it.
-		b := w.process("B", false, nil)
-		pb := w.producer(b)
+	{name: "a decision about a reader comes when it gates again", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		// A has been held up for long enough. C is dropped by another producer, gates again, and is dropped anew and lapped.
 		a := w.process("A", false, nil)
 		pa := w.producer(a)
 		c := w.process("C", false, nil)
 		c.steady = true
 		pc := w.producer(c)
 		rd := w.reader(c, "C", dropAtOnce, Newest())
-		w.held(pb, 40)
+		w.held(pc, 40)
 		w.send(pa, 101, 40)
 		a.body = func() { w.send(pa, 101, 40) }
-		b.body = func() { w.send(pb, 201, 40) }
 		c.body = func() {
+			w.send(pc, 201, 40)
 			w.poll("C", rd, 20)
-			for i := range uint64(22) { // until it is held up, and a lap
-				w.sendBatch(pc, 48, 301+2*i, 302+2*i)
-			}
+			w.batches(pc, 22) // until it is held up, and a lap
 		}
-		return []*proc{a, b, c}
+		return []*proc{a, c}
 	}},
+	{name: "a decision about a reader comes when its slot has a next tenant", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
+		// A has been held up for long enough. C closes; the next one in its slot is dropped as well, and lapped.
+		a := w.process("A", false, nil)
+		pa := w.producer(a)
+		c := w.process("C", false, nil)
+		c.steady = true
+		pc := w.producer(c)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		w.held(pa, 40)
+		a.body = func() { w.send(pa, 101, 40) }
+		c.body = func() {
+			w.leave("C", rd)
+			w.tenant("N", dropAtOnce, Oldest())
+			w.batches(pc, 22)
+		}
+		return []*proc{a, c}
+	}},
+}
+
+// batches publishes n batches of two messages.
+func (w *world) batches(pr *Producer, n uint64) {
+	for i := range n {
+		w.sendBatch(pr, 48, 301+2*i, 302+2*i)
+	}
+}
+
+// tenant joins in steps, and reads nothing until all is over.
+func (w *world) tenant(name string, policy Policy, from From) {
+	r := w.view()
+	g, err := r.GrantConsumer(policy)
+	if err != nil {
+		w.fail("grant for %s: %v", name, err)
+		return
+	}
+	rd, err := r.Reader(g, ReaderOptions{From: from})
+	if err != nil {
+		w.fail("join of %s: %v", name, err)
+		return
+	}
+	w.follow(name, rd)
 }
 
 // slowFaults are seeded with the others. A reader that gates again in its old generation is none of them: it finds itself dropped at
@@ -146,9 +171,9 @@ var slowScenarios = []*scenario{
 var slowFaults = []fault{
 	{"the state word loaded before dropped", "slow.go",
 		"		was := r.droppedWord(slot).Load()\n		// order: acquire, pair [state] with Ring.activate and Reader.regate.\n		s := state(r.consumerWord(slot, cState).Load())\n",
-		"		s := state(r.consumerWord(slot, cState).Load())\n		was := r.droppedWord(slot).Load()\n", "a decision about a reader"},
+		"		s := state(r.consumerWord(slot, cState).Load())\n		was := r.droppedWord(slot).Load()\n", "a decision about a reader comes when its slot"},
 	{"a reader dropped by a plain store", "slow.go",
-		"	return r.droppedWord(slot).CompareAndSwap(was, uint64(s.gen()))\n", "	r.droppedWord(slot).StoreRelaxed(uint64(s.gen()))\n	return true\n", "a decision about a reader"},
+		"	return r.droppedWord(slot).CompareAndSwap(was, uint64(s.gen()))\n", "	r.droppedWord(slot).StoreRelaxed(uint64(s.gen()))\n	return true\n", "a decision about a reader comes when it gates"},
 	{"a bit instead of a generation", "limit.go",
 		"dropped == uint64(s.gen())", "dropped != 0", "a dropped reader's slot"},
 }
