@@ -26,7 +26,8 @@ func TestSteppedCovers(t *testing.T) {
 			got[len(e.procs)][operation]++
 		}
 	}
-	for _, operation := range []string{"claim and commit", "poll", "refresh", "join", "repair", "takeover", "close a producer", "close a reader"} {
+	for _, operation := range []string{"claim and commit", "poll", "refresh", "join", "repair", "takeover", "close a producer", "close a reader",
+		"sleep", "wake", "wait for space"} {
 		for n, scenarios := range got {
 			if scenarios[operation] == 0 {
 				t.Errorf("no scenario of %d processes has the operation %s", n, operation)

@@ -96,13 +96,13 @@ var slowScenarios = []*scenario{
 		rd := w.reader(c, "C", dropAtOnce, Newest())
 		w.held(pa, 40)
 		w.send(pa, 97, 40) // drops it
-		w.poll("C", rd, 4)
+		w.poll("C", rd, 9) // it does not know yet
 		a.body = func() {
 			for i := range uint64(5) { // more than its credit
 				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
 			}
 		}
-		c.body = func() { w.poll("C", rd, 9); w.poll("C", rd, 1) }
+		c.body = func() { w.poll("C", rd, 1); w.poll("C", rd, 1) }
 		return []*proc{a, c}
 	}},
 	{name: "a decision about a reader comes when it gates again", options: stepOptions.kind(MPMC), preempts: 3, kills: 0, set: func(w *world) []*proc {
