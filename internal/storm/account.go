@@ -3,6 +3,8 @@ package storm
 import (
 	"errors"
 	"fmt"
+
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 // account compares what producers say that they sent with what readers say that they saw. It returns every fault.
@@ -11,7 +13,7 @@ func (c *conductor) account() error {
 	for _, t := range topics() {
 		a, err := c.gather(t.Name)
 		if err == nil {
-			err = errors.Join(a.ledgers(), a.readers())
+			err = errors.Join(a.ledgers(), a.readers(), a.groups())
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("topic %s: %w", t.Name, err))
@@ -28,6 +30,9 @@ type account struct {
 	producers []*sent
 	others    []*saw
 	witness   *saw // the first of the witnesses
+	members   []*hand
+	seen      messages // of a topic with groups, what the witness saw
+	losses    []shmring.Loss
 }
 
 // sent is a producer's ledger.
@@ -64,6 +69,12 @@ func (c *conductor) gather(topic string) (*account, error) {
 				return nil, err
 			}
 			a.producers = append(a.producers, &sent{p.name, p.number, p.killed, l})
+		case p.place.role == member:
+			h := &hand{name: p.name, group: p.place.group, killed: p.killed}
+			if h.handled, err = readHandled(c.handled(p.name)); err != nil {
+				return nil, err
+			}
+			a.members = append(a.members, h)
 		default:
 			s := &saw{name: p.name, place: p.place, file: c.cells(p.name)}
 			if s.summary, err = readSummary(c.summary(p.name)); err != nil {
@@ -74,9 +85,17 @@ func (c *conductor) gather(topic string) (*account, error) {
 				if s.cells, err = readCells(s.file); err != nil {
 					return nil, err
 				}
+				if err = a.seen.read(c.handled(p.name)); err != nil {
+					return nil, err
+				}
 			} else {
 				a.others = append(a.others, s)
 			}
+		}
+	}
+	for l := range c.losses {
+		if topic == work {
+			a.losses = append(a.losses, l)
 		}
 	}
 	return a, nil
@@ -146,7 +165,8 @@ func (a *account) readers() error {
 			continue
 		}
 		a.report.Lived++
-		if s.place.role == lossy {
+		a.report.Evictions += s.summary.Evictions
+		if s.place.role.misses() {
 			a.report.Laps += s.summary.Laps
 			a.report.MissedBytes += s.summary.MissedBytes
 		}
@@ -194,7 +214,7 @@ func (a *account) compareSenders(s *saw) error {
 	for number, want := range a.witness.summary.Senders {
 		h := s.summary.Senders[number]
 		switch {
-		case s.summary.Laps != 0:
+		case s.summary.Laps != 0 || s.summary.Evictions != 0:
 			if h != nil && h.Next > want.Next {
 				fault("saw message %d of process %d, which sent %d", h.Next-1, number, want.Next)
 			}

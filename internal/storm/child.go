@@ -24,6 +24,7 @@ type part struct {
 	Number  uint64 // of this process over the whole storm, from 1 on
 	Name    string // how it attaches: the place and the number
 	Seed    uint64 // of its own decisions
+	Group   string // of a member
 	Witness bool
 	Quota   uint64 // a producer's bytes of the ring, after which it ends; 0: it goes on until it is told
 }
@@ -63,6 +64,8 @@ func (p part) play() error {
 		return p.serve(ctx)
 	case repairer:
 		return p.repair(ctx, rng)
+	case member:
+		return p.handle(ctx, rng)
 	}
 	return p.read(ctx, rng)
 }

@@ -50,13 +50,14 @@ type conductor struct {
 	current []*process // by place
 	all     []*process // in the order of their numbers
 	report  *Report
+	losses  map[shmring.Loss]bool // of the groups of the topic work
 }
 
 // start starts the next process of a place.
 func (c *conductor) start(at place, quota uint64) (*process, error) {
 	p := &process{place: at, number: uint64(len(c.all) + 1), done: make(chan struct{})}
 	p.name = fmt.Sprintf("%s-%d", at.name, p.number)
-	told, err := json.Marshal(part{paths: c.paths, Role: at.role, Topic: at.topic, Number: p.number, Name: p.name,
+	told, err := json.Marshal(part{paths: c.paths, Role: at.role, Topic: at.topic, Group: at.group, Number: p.number, Name: p.name,
 		Seed: c.config.Seed, Witness: at.witness, Quota: quota})
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (c *conductor) kill(p *process) error {
 	if err := p.ended(); err != nil {
 		return err
 	}
-	if p.place.role == lossy {
+	if p.place.role.misses() {
 		if err := c.noteLaps(p); err != nil {
 			return err
 		}
@@ -123,7 +124,7 @@ func (c *conductor) kill(p *process) error {
 	return c.lookAtDead(p)
 }
 
-// noteLaps counts what a lossy reader that is about to be killed has missed.
+// noteLaps counts what a reader that is about to be killed has missed.
 func (c *conductor) noteLaps(p *process) error {
 	info, err := c.rings[p.place.topic].Inspect()
 	for _, s := range info.Consumers {
@@ -224,7 +225,11 @@ func (c *conductor) holdings(p *process) (list []string, claim bool, err error) 
 			}
 		}
 		for _, s := range info.Consumers {
-			if s.Name == p.name {
+			switch {
+			case s.Name != p.name || s.Mode == "orphan":
+			case p.place.role == member: // one with nothing in its hands stands where its group does
+				list = append(list, fmt.Sprintf("%s of %s, alive %t", s.ID, t.Name, s.Alive))
+			default:
 				list = append(list, fmt.Sprintf("%s of %s at %d, alive %t", s.ID, t.Name, s.Position, s.Alive))
 			}
 		}
@@ -312,6 +317,10 @@ func (c *conductor) state() string {
 		}
 		for _, s := range info.Consumers {
 			fmt.Fprintf(&b, "  %+v\n", s)
+		}
+		groups, err := c.rings[t.Name].Groups()
+		for _, g := range groups {
+			fmt.Fprintf(&b, "  %+v %v\n", g, err)
 		}
 		if id, since, ok := c.rings[t.Name].Repairer(); ok {
 			fmt.Fprintf(&b, "  %s has been repairing since %v\n", id, since)

@@ -31,6 +31,9 @@ func (p part) produce(ctx context.Context, rng *rand.Rand) error {
 		return notEnd(ctx, err)
 	}
 	defer conn.Close()
+	if p.Number%4 < 2 {
+		pub.SetIdle(&bus.Sleep{}) // waits for space in the kernel
+	}
 	s := sender{part: p, pub: pub, rng: rng, buf: make([]byte, 1024)}
 	for ctx.Err() == nil && (p.Quota == 0 || s.bytes < p.Quota) {
 		group := 1 + rng.Uint64N(64)

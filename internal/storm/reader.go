@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 // read checks every message until it is told to end, and then up to the position that the conductor wrote down.
@@ -18,27 +21,46 @@ func (p part) read(ctx context.Context, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	// Attached in any case: one that was told to end before reads to the end all the same.
-	sub, conn, err := attach(context.Background(), p, func(c *bus.Conn) (*bus.Subscription, error) {
-		return c.Subscribe(p.Topic, p.options(rng)...)
-	})
+	from, err := p.open(ctx, rng, bus.Oldest)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	s := newSequence(sub.Position(), p.Witness, cells)
-	if err := s.follow(ctx, p, sub, rng); err != nil {
-		return err
+	s := newSequence(from.position(), p.Witness, cells)
+	done := func() error { return nil }
+	if p.Witness && p.Topic == work {
+		if s.log, done, err = createHandled(p.handled(p.Name), true); err != nil {
+			return err
+		}
 	}
-	stats, err := sub.Stats()
-	if err == nil {
+	for {
+		err = s.follow(ctx, p, from, rng)
+		if !errors.Is(err, bus.ErrEvicted) || p.Role != evictee {
+			break
+		}
+		if from, err = p.again(s, from, rng); err != nil {
+			return err
+		}
+	}
+	stats, statsErr := from.stats()
+	if err = errors.Join(err, statsErr); err == nil {
 		err = s.agree(stats)
 	}
-	return errors.Join(err, cells.flush(), s.save(p.summary(p.Name)), sub.Close())
+	return errors.Join(err, done(), cells.flush(), s.save(p.summary(p.Name)), from.close())
 }
 
-func (p part) options(rng *rand.Rand) []bus.SubscribeOption {
-	from := bus.Oldest
+// again joins once more in the place of a reader that was evicted.
+func (p part) again(s *sequence, from source, rng *rand.Rand) (source, error) {
+	stats, err := from.stats()
+	if err = errors.Join(err, from.close()); err != nil {
+		return nil, err
+	}
+	if from, err = p.open(context.Background(), rng, bus.Newest); err != nil {
+		return nil, err
+	}
+	return from, s.evicted(stats, from.position())
+}
+
+func (p part) options(rng *rand.Rand, from bus.Start) []bus.SubscribeOption {
 	if !p.Witness && rng.IntN(2) == 0 {
 		from = bus.Newest
 	}
@@ -46,6 +68,10 @@ func (p part) options(rng *rand.Rand) []bus.SubscribeOption {
 	switch p.Role {
 	case copier:
 		o = append(o, bus.Slow(bus.Drop), bus.Patience(endless))
+	case dropper:
+		o = append(o, bus.Slow(bus.Drop), bus.Patience(little))
+	case evictee:
+		o = append(o, bus.Slow(bus.Evict), bus.Patience(little))
 	case lossy:
 		o = append(o, bus.Lossy())
 	}
@@ -53,24 +79,24 @@ func (p part) options(rng *rand.Rand) []bus.SubscribeOption {
 }
 
 // follow polls until the end.
-func (s *sequence) follow(ctx context.Context, p part, sub *bus.Subscription, rng *rand.Rand) error {
-	var idle bus.Backoff
+func (s *sequence) follow(ctx context.Context, p part, from source, rng *rand.Rand) error {
 	end, ended := uint64(0), false
 	for count := 0; ; count++ {
-		n, err := sub.Poll(1+rng.IntN(512), func(m bus.Message) error { return s.take(m.Position(), m.Bytes()) })
+		n, err := from.poll(1+rng.IntN(512), s.take)
 		if lap, ok := errors.AsType[*bus.LappedError](err); ok {
-			err = s.missed(lap)
+			if err = s.missed(lap); err == nil && p.Role == dropper {
+				err = p.recorded(lap)
+			}
 		}
 		if err == nil {
-			err = s.reach(sub.Position())
+			err = s.reach(from.position())
 		}
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			idle.Reset()
 			switch {
-			case p.Role == lossy && count%256 == 0:
+			case p.Role.misses() && count%256 == 0:
 				pause(ctx, time.Duration(rng.IntN(30))*time.Millisecond) // producers come round meanwhile
 			case count%64 == 0:
 				dawdle(time.Duration(rng.IntN(100)) * time.Microsecond)
@@ -81,18 +107,36 @@ func (s *sequence) follow(ctx context.Context, p part, sub *bus.Subscription, rn
 			return err
 		}
 		switch {
-		case ended && sub.Position() == end:
+		case ended && from.position() == end:
 			return nil
-		case ended && sub.Position() > end:
-			return fmt.Errorf("the reader is at %d, and the ring ends at %d", sub.Position(), end)
+		case ended && from.position() > end:
+			return fmt.Errorf("the reader is at %d, and the ring ends at %d", from.position(), end)
 		case !ended && ctx.Err() != nil:
 			if end, err = readEnd(p.end(), p.Topic); err != nil {
 				return err // the conductor died
 			}
 			ended = true
 		}
-		idle.Idle()
+		if err := from.rest(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// recorded wants what a reader was told that it missed in the topic's ledger of losses, under its name.
+func (p part) recorded(lap *bus.LappedError) error {
+	ring, err := shmring.Open(filepath.Join(p.Bus, p.Topic), shmring.Inspect)
+	if err != nil {
+		return err
+	}
+	defer ring.Close()
+	losses, total, err := ring.Losses()
+	if err == nil && !slices.ContainsFunc(losses, func(l shmring.Loss) bool {
+		return l.Name == p.Name && l.From == lap.From && l.To == lap.To
+	}) {
+		err = fmt.Errorf("missed %d to %d, which is not among the losses, %d of %d", lap.From, lap.To, len(losses), total)
+	}
+	return err
 }
 
 // writeEnd tells the readers where each topic ends.

@@ -39,6 +39,19 @@ type TopicReport struct {
 	Cells         int    // parts of the ring in which a reader was compared with the witness
 	Laps          uint64 // of lossy readers
 	MissedBytes   uint64 // by them, as they were told
+	Evictions     int    // of readers that lived
+	Groups        []GroupReport
+}
+
+// GroupReport is the account of a group.
+type GroupReport struct {
+	Name      string
+	Members   int    // killed ones included
+	Handled   uint64 // messages, by whoever handled them first
+	Again     uint64 // of them, those that came again, because a member had been killed with them in its hands
+	Marked    uint64 // deliveries that were marked as such, also where nobody had handled the message before
+	Lost      uint64 // messages, while the group had no member
+	LostBytes uint64 // of the ring, as the ledger of losses has it
 }
 
 func (r *Report) count(of role) *Count { return &r.Roles[of] }
@@ -63,8 +76,15 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "  topic %s (%v): %d producers sent %d messages for certain, %d more possibly; %d delivered\n",
 			t.Name, t.Kind, s.Senders, s.Certain, s.Possible, s.Delivered)
 		fmt.Fprintf(&b, "    %d MB, %d rounds of the ring; %d MB of it while no broker ran\n", s.Bytes/1e6, s.Rounds, s.Unserved/1e6)
-		fmt.Fprintf(&b, "    %d readers, %d lived to the end; %d cells compared; lossy ones were told of %d laps, %d bytes\n",
+		fmt.Fprintf(&b, "    %d readers, %d lived to the end; %d cells compared; who may miss was told of %d laps, %d bytes\n",
 			s.Readers, s.Lived, s.Cells, s.Laps, s.MissedBytes)
+		if s.Evictions > 0 {
+			fmt.Fprintf(&b, "    readers that lived to the end were evicted %d times\n", s.Evictions)
+		}
+		for _, g := range s.Groups {
+			fmt.Fprintf(&b, "    group %s: %d members handled %d messages; %d came again, %d were marked; %d lost (%d bytes of the ring)\n",
+				g.Name, g.Members, g.Handled, g.Again, g.Marked, g.Lost, g.LostBytes)
+		}
 	}
 	if r.Fault != nil {
 		fmt.Fprintf(&b, "storm: FAULT after %d kills: %v\n", kills, r.Fault)

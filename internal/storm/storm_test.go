@@ -68,6 +68,9 @@ func TestStorm(t *testing.T) {
 			t.Errorf("a storm that shows nothing: %+v", s)
 		}
 	}
+	if groups := report.Topics[work].Groups; len(groups) != 2 || groups[0].Handled == 0 || groups[1].Handled == 0 {
+		t.Errorf("groups that show nothing: %+v", groups)
+	}
 }
 
 // TestStormFindsDamage has somebody scribble over the rings of a storm.
