@@ -111,6 +111,9 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 // ungated is how a reader learns that producers do not wait for it any more.
 func (r *Reader) ungated() {
 	if r.policy == Evict {
+		// order: none (these two), only this handle writes the counters: it will not publish its cursor any more.
+		r.messages.StoreRelaxed(r.nMessages)
+		r.bytes.StoreRelaxed(r.nBytes)
 		r.stop(fmt.Errorf("%w: it held producers up for longer than its patience", ErrEvicted))
 		return
 	}

@@ -414,3 +414,38 @@ func TestRefusedClaimsDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEvictedReadersCounters wants the last messages before the eviction among those that the slot tells of.
+func TestAnEvictedReadersCounters(t *testing.T) {
+	r := newHeapRing(t, Options{Kind: MPMC, Capacity: 64 << 10})
+	p := newProducer(t, r)
+	rd := newReader(t, r, Policy{Slow: Evict, Patience: 1}, Newest())
+	for range 3 {
+		publish(t, p, "a message")
+	}
+	for range 2 {
+		if _, ok := rd.Next(); !ok {
+			t.Fatal(rd.Err())
+		}
+	}
+	fillToGate(t, p, 1000)
+	eventually(t, "the reader is dropped", func() bool {
+		return p.Publish(make([]byte, 1000)) == nil
+	})
+	for range 100 { // and lapped, for there is no other gate
+		publish(t, p, "%1000d", 0)
+	}
+	for range 3 {
+		rd.Next()
+	}
+	if err := rd.Err(); !errors.Is(err, ErrEvicted) {
+		t.Fatalf("%v, want ErrEvicted", err)
+	}
+	info, err := r.Inspect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := info.Consumers[0]; c.Messages < 2 || c.Bytes != c.Messages*uint64(len("a message")) {
+		t.Errorf("%d messages, %d bytes, and 2 or 3 were handed out", c.Messages, c.Bytes)
+	}
+}

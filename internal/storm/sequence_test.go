@@ -89,6 +89,33 @@ func TestWhatAReaderFinds(t *testing.T) {
 			}
 			return s.agree(bus.SubscriptionStats{Messages: 2, Laps: 1, MissedBytes: textSize})
 		}, "49 messages are missing"},
+		{"a gap where it was evicted and joined again", func(s *sequence) error {
+			if err := s.take(first, text(1, 0)); err != nil {
+				return err
+			}
+			if err := s.evicted(bus.SubscriptionStats{Messages: 1}, first+cellSize); err != nil {
+				return err
+			}
+			if err := s.take(first+cellSize, text(1, 9)); err != nil {
+				return err
+			}
+			return s.agree(bus.SubscriptionStats{Messages: 1})
+		}, ""},
+		{"a gap after it joined again", func(s *sequence) error {
+			if err := s.take(first, text(1, 0)); err != nil {
+				return err
+			}
+			if err := s.evicted(bus.SubscriptionStats{Messages: 1}, first+cellSize); err != nil {
+				return err
+			}
+			return s.takeAll([]step{{first + cellSize, text(1, 9)}, {first + cellSize + textSize, text(1, 11)}})
+		}, "message 11 of process 1, want 10"},
+		{"joined again where it had been", func(s *sequence) error {
+			if err := s.take(first, text(1, 0)); err != nil {
+				return err
+			}
+			return s.evicted(bus.SubscriptionStats{Messages: 1}, first)
+		}, "had read up to"},
 		{"counters that disagree", func(s *sequence) error {
 			if err := s.take(first, text(1, 0)); err != nil {
 				return err
