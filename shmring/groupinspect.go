@@ -41,7 +41,7 @@ func (r *Ring) inspectGroups() ([]GroupInfo, error) {
 	parked, losses := map[string]int{}, map[string]uint64{}
 	entries, _ := r.parked().all()
 	for _, e := range entries {
-		parked[unpackName(e.listEntry[3:6])]++
+		parked[unpackName(e.listEntry[3:7])]++
 	}
 	lost, _ := r.losses().all()
 	for _, e := range lost {
@@ -61,8 +61,7 @@ func (r *Ring) inspectGroups() ([]GroupInfo, error) {
 		case !v.gates():
 			g.State = "dropped"
 		}
-		key := g.Name[:min(len(g.Name), lossNameSize)]
-		g.Parked, g.LostBytes = parked[key], losses[key]
+		g.Parked, g.LostBytes = parked[g.Name], losses[g.Name[:min(len(g.Name), lossNameSize)]]
 		if before(g.Gate, tail) {
 			g.LagBytes = tail - g.Gate
 		}

@@ -6,12 +6,14 @@ import "time"
 type Parked struct {
 	Number     uint64 // in the list, from 1 on
 	Group      int
-	GroupName  string // 24 bytes are kept
+	GroupName  string
 	Position   uint64
 	Bytes      int // of its payload
 	Deliveries int
 	At         time.Time
 }
+
+const _ uint = 8*(7-3) - nameSize // a parked group's whole name has room in its entry: a retry goes by it
 
 func (r *Ring) parked() list { return list{r.cursors, offParkedNext, r.offParked, parkedEntries} }
 
@@ -24,7 +26,7 @@ func (m *Member) park(f Frame) error {
 		}
 	}
 	e := listEntry{m.group | uint64(m.known)<<16 | uint64(len(f.Payload))<<32, f.Position, uint64(now().UnixNano())}
-	packName(e[3:6], readName(m.ring.groupName(m.group)))
+	packName(e[3:7], readName(m.ring.groupName(m.group)))
 	m.ring.parked().append(e)
 	return nil
 }
@@ -42,7 +44,7 @@ func (r *Ring) Parked() (all []Parked, total uint64, err error) {
 		entries, total = r.parked().all()
 		for _, n := range entries {
 			e := n.listEntry
-			all = append(all, Parked{Number: n.number, Group: int(uint16(e[0])), GroupName: unpackName(e[3:6]), Position: e[1],
+			all = append(all, Parked{Number: n.number, Group: int(uint16(e[0])), GroupName: unpackName(e[3:7]), Position: e[1],
 				Bytes: int(e[0] >> 32), Deliveries: int(uint16(e[0] >> 16)), At: time.Unix(0, int64(e[2]))})
 		}
 	})

@@ -57,6 +57,38 @@ func TestAParkedMessageIsRedelivered(t *testing.T) {
 	})
 }
 
+// A parked message names its group in full, so that it comes back to that one and not to another whose name begins alike.
+func TestAParkedMessageNamesItsGroupInFull(t *testing.T) {
+	r := newHeapRing(t, Options{Capacity: 64 << 10, Groups: 3})
+	p := newProducer(t, r)
+	names := []string{strings.Repeat("g", 24), strings.Repeat("g", 24) + "-other", strings.Repeat("g", 32)}
+	for i, name := range names {
+		m := newMember(t, r, name, GroupPolicy{MaxDeliver: 1}, MemberOptions{})
+		for range i + 1 {
+			publish(t, p, "poison")
+			wantTakes(t, m, 1, "poison")
+			m.Unread()
+			wantTakes(t, m, 1) // parked
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parked, _, err := r.Parked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]int{}
+	for _, p := range parked {
+		of[p.GroupName]++
+	}
+	for i, name := range names {
+		if g := groupNamed(t, r, name); of[name] != i+1 || g.Parked != i+1 {
+			t.Errorf("group %s has %d in the list and shows %d, want %d: %v", name, of[name], g.Parked, i+1, of)
+		}
+	}
+}
+
 func TestWhatCannotBeRedelivered(t *testing.T) {
 	r := newHeapRing(t, Options{Capacity: 64 << 10, Groups: 2})
 	p := newProducer(t, r)
