@@ -19,6 +19,7 @@ import (
 type Conn struct {
 	options Options
 	backend backend
+	waker   waker
 }
 
 // backend is whoever hands topics out. Its methods may be called by several goroutines at once.

@@ -27,5 +27,5 @@
 // copied once. Handles are for one goroutine each; [Conn] is for all.
 //
 // Read in this order: conn.go, publisher.go, claim.go, subscription.go, group.go, iter.go, options.go, start.go, filter.go,
-// chosen.go, held.go; then dial.go and dir.go for who hands topics out, and reconnect.go for when the broker goes away.
+// chosen.go, held.go, sleep.go, arm.go; then dial.go and dir.go for who hands topics out, and reconnect.go for when the broker goes away.
 package bus

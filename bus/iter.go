@@ -122,4 +122,4 @@ func (l *loop) goesOn(err error) bool {
 }
 
 // mayReturn tells an ended topic that may be made again from what is final.
-func (l *loop) mayReturn(err error) bool { return errors.Is(err, ErrClosed) && l.s.next.comes() }
+func (l *loop) mayReturn(err error) bool { return l.s.mayReturn(err) }

@@ -26,6 +26,8 @@ type Subscription struct {
 	from    source          // the one of them that there is
 	topic   *mapping
 	chosen  chosen
+	event   *event // of FD; nil where nobody asked for it
+	closed  bool
 	pending error // what a Wait found, for the next Poll
 	idle    idling
 	slot    slot
@@ -338,6 +340,11 @@ func (s *Subscription) Stats() (SubscriptionStats, error) {
 // Close gives the slot back; what was not handled stays unread, or goes to another member of the group. It may be called more than once. Bytes that were lent must
 // not be touched afterwards. It waits for the broker to take note, at most two seconds.
 func (s *Subscription) Close() error {
+	s.closed = true
+	if s.event != nil {
+		s.conn.waker.close(s.event)
+		s.event = nil
+	}
 	s.conn.endFollowing(s.next)
 	s.next = nil
 	h := heir{slot: s.slot, reader: s.from}
