@@ -78,7 +78,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s), all of them within FUZZBUDGET seco
 	@GO="$(GO)" scripts/fuzz.sh "$(FUZZTIME)" "$(FUZZBUDGET)"
 
 .PHONY: stepped
-stepped: ## the ring's code in every order of its steps, with kills, and seeded faults are found (FULL=1: one preemption more; FAULTS=1: all faults, not a third)
+stepped: ## the ring's code in every order of its steps, with kills, and seeded faults are found (FULL=1: one preemption more; FAULTS=1: all faults, not a quarter)
 	@$(GO) test -c -tags stepped -o bin/stepped.test ./shmring
 	@cd shmring && for shard in 0 1; do MYC_SHARD=$$shard/2 ../bin/stepped.test -test.v -test.timeout 60m -test.run '^TestStepped$$' & pids+=" $$!"; done; \
 		for pid in $$pids; do wait $$pid || exit 1; done

@@ -168,7 +168,7 @@ var sleepScenarios = []*scenario{
 		b.body = func() { w.send(pb, 201, 40) } // it was held up before: patience is over
 		return []*proc{w.waiter("A", 1, 40), b}
 	}},
-	{name: "a producer sleeps while a reader closes that another one evicts", options: stepOptions.kind(MPMC), preempts: 2, kills: 1, sleeps: true, set: func(w *world) []*proc {
+	{name: "a producer sleeps while a reader closes that another one evicts", options: stepOptions.kind(MPMC), preempts: 2, kills: 0, sleeps: true, set: func(w *world) []*proc {
 		c := w.process("C", true, nil)
 		rd := w.reader(c, "C", Policy{Slow: Evict, Credit: 512}, Newest())
 		b := w.process("B", true, nil)
