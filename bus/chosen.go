@@ -108,8 +108,18 @@ func (s *Subscription) tellChosen() {
 // pollChosen is poll for a subscription that chooses.
 func (s *Subscription) pollChosen(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
-	s.ring.Begin()
-	defer func() { s.settle(handled) }()
+	r := s.ring // nothing may go on with another one
+	r.Begin()
+	defer func() {
+		r.End()
+		if !handled {
+			r.Unread()
+		}
+		r.Release()
+		if s.ring == r {
+			s.tellChosen()
+		}
+	}()
 	for n < limit {
 		f, ok := s.nextChosen()
 		if !ok {
@@ -120,8 +130,8 @@ func (s *Subscription) pollChosen(limit int, handle func(m Message) error) (n in
 			return n, err
 		}
 		handled = true
-		if s.chosen.inPlace && !s.ring.Stayed() {
-			return n, s.ring.Err()
+		if s.chosen.inPlace && !r.Stayed() {
+			return n, r.Err()
 		}
 		n++
 	}

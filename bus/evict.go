@@ -76,9 +76,8 @@ func (r *rings) evict(topic string, role control.Role, reason string) {
 	if reason != "" {
 		err = fmt.Errorf("%w: %s", err, reason)
 	}
-	m.end.CompareAndSwap(nil, &ending{err: err, evicted: true})
+	m.finish(&ending{err: err, evicted: true})
 	delete(r.open, key) // handles to come have a mapping of their own
-	m.ring.Stir()
 	m.close()
 }
 

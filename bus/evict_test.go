@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/mycelium-bus/mycelium/bus"
@@ -25,6 +26,21 @@ func evict(t testing.TB, by *bus.Conn, name string, o bus.EvictOptions) {
 		}
 	}
 	t.Fatalf("no client %q among %v", name, clients)
+}
+
+// A subscription is told while it sleeps, and when it is just about to.
+func TestASleeperIsAskedToLeave(t *testing.T) {
+	bus.SleepUntilWoken(t)
+	b := bustest.New(t, topic.Config{Name: "t", Size: topic.MiB})
+	admin := b.Dial("admin")
+	for i := range 50 {
+		name := fmt.Sprint("victim", i)
+		sub := subscribe(t, b.Dial(name), "t", bus.Idle(atOnce()))
+		done := make(chan error, 1)
+		go func() { done <- sub.Wait(t.Context()) }()
+		evict(t, admin, name, bus.EvictOptions{})
+		wantIs(t, within(t, "the sleep", done), bus.ErrEvicted)
+	}
 }
 
 // Whatever a handle does next, it ends with ErrEvicted, gives its slot back, and says the same from then on.

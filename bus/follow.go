@@ -242,8 +242,11 @@ func (c *Conn) again(ctx context.Context, name string, o subscribeOptions) (*hei
 		o.credit = 0
 		h, err = c.openReader(ctx, name, o)
 	}
-	if _, alone := h.reader.(*shmring.Reader); err == nil && alone {
+	if err != nil {
+		return nil, err
+	}
+	if _, alone := h.reader.(*shmring.Reader); alone {
 		h.missed = h.reader.Position() - h.topic.ring.Capacity() // positions begin there
 	}
-	return h, err
+	return h, nil
 }

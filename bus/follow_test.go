@@ -202,3 +202,30 @@ func TestAForgottenHandleIsNotFollowed(t *testing.T) {
 	remade(t, admin, topic.Config{Name: "t", Size: topic.MinSize})
 	eventually(t, "no slot is left", func() bool { runtime.GC(); return slotsOf(t, c, "worker") == 0 })
 }
+
+// A topic that is made again with another routing turns a subscription into a member, and a member into a subscription.
+func TestATopicThatIsMadeAgainWithAnotherRouting(t *testing.T) {
+	for _, routing := range []topic.Routing{topic.Fanout, topic.Queue} {
+		t.Run(routing.String(), func(t *testing.T) {
+			b := bustest.New(t, topic.Config{Name: "t", Size: topic.MinSize, Routing: routing})
+			sub := subscribe(t, b.Dial("worker"), "t")
+			admin := b.Dial("admin")
+			remade(t, admin, open(topic.Config{Name: "t", Size: topic.MinSize, Routing: topic.Fanout + topic.Queue - routing}))
+			eventually(t, "it goes on", func() bool {
+				_, err := sub.Poll(1, func(bus.Message) error { return nil })
+				_, ok := errors.AsType[*bus.RecreatedError](err)
+				return ok
+			})
+			publish(t, publisher(t, admin, "t"), "a")
+			if got := fmt.Sprint(poll(t, sub)); got != "[a]" {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+// open gives everybody every right.
+func open(config topic.Config) topic.Config {
+	config.Publish, config.Subscribe, config.Blockers = []string{"*"}, []string{"*"}, []string{"*"}
+	return config
+}

@@ -37,8 +37,9 @@ func (s *Subscription) nextOfGroup() (shmring.Frame, bool) {
 // pollMember is poll for a member.
 func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
-	s.member.Begin()
-	defer func() { s.settleMember(handled) }()
+	m := s.member // nothing may go on with another one
+	m.Begin()
+	defer func() { settleMember(m, handled) }()
 	for n < limit {
 		f, ok := s.nextOfGroup()
 		if !ok {
@@ -57,12 +58,12 @@ func (s *Subscription) pollMember(limit int, handle func(m Message) error) (n in
 }
 
 // settleMember ends a call that read: the message at hand was handled, or comes again.
-func (s *Subscription) settleMember(handled bool) {
-	s.member.End()
+func settleMember(m *shmring.Member, handled bool) {
+	m.End()
 	if !handled {
-		s.member.Unread()
+		m.Unread()
 	}
-	s.member.Release()
+	m.Release()
 }
 
 // deadLetters publishes what a member parks. It is the member's goroutine's.

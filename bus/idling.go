@@ -31,20 +31,20 @@ func (i *idling) change(s IdleStrategy) {
 func (i *idling) Idle()  { (*i.strategy.Load()).Idle() }
 func (i *idling) Reset() { (*i.strategy.Load()).Reset() }
 
-// sleep idles once. With a [Sleep] that is tired it has wait sleep, if that can be done, until the alarm rings at the latest: when ctx
-// ends or the strategy changes.
-func (i *idling) sleep(ctx context.Context, asleep *sleeper, canSleep bool, wait func(s *Sleep, alarm *shmring.Alarm) error) {
+// sleep idles once. With a [Sleep] that is tired it has wait sleep, if the topic has not ended, until the alarm rings at the latest: when
+// ctx ends, the topic does, or the strategy changes.
+func (i *idling) sleep(ctx context.Context, asleep *sleeper, on *mapping, wait func(s *Sleep, alarm *shmring.Alarm) error) {
 	now := i.strategy.Load()
 	strategy, ok := (*now).(*Sleep)
-	if !ok || !canSleep {
+	if !ok || on.ended() != nil {
 		(*now).Idle()
 		return
 	}
 	if !strategy.tired() {
 		return
 	}
-	alarm := asleep.until(ctx, i)
-	if i.strategy.Load() == now && wait(strategy, alarm) != nil {
+	alarm := asleep.until(ctx, i, on)
+	if i.strategy.Load() == now && on.ended() == nil && wait(strategy, alarm) != nil {
 		strategy.Idle() // where the system cannot sleep so, or the ring is broken, which the next look will tell
 	}
 }

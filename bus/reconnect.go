@@ -77,6 +77,7 @@ func (b *broker) reconnect(ctx context.Context, pause time.Duration) (*control.C
 		case <-repair.C:
 			b.rings.look()
 			b.rings.repair()
+			b.rings.stir()
 		case <-next.C:
 			conn := b.attempt(ctx)
 			pause = min(2*pause, longestPause)

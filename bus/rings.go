@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -30,7 +29,7 @@ type ringKey struct {
 type mapping struct {
 	ring *shmring.Ring
 	file fileID
-	end  atomic.Pointer[ending] // nil as long as the topic is there
+	endings
 
 	mu    sync.Mutex
 	lock  int       // for repairing: a descriptor of the producers' lock file, on a description of this mapping's own; -1 without
@@ -129,6 +128,14 @@ func (r *rings) keepRepaired() {
 func (r *rings) look() {
 	for _, m := range r.mappings() {
 		m.look()
+	}
+}
+
+// stir has all calls that sleep look again: while there is no broker, nobody may be there to repair, and to wake those whom somebody who
+// died owed a wake.
+func (r *rings) stir() {
+	for _, m := range r.mappings() {
+		m.stir()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -66,21 +67,26 @@ func (s *Sleep) next() time.Duration {
 	return s.last
 }
 
-// sleeper is a call that sleeps: its alarm rings when the call's context ends, or its handle's strategy changes. The zero value is one
+// sleeper is a call that sleeps: its alarm rings when the call's context ends, its handle's strategy changes, or a mapping that it sleeps on
+// ends. The zero value is one
 // that never slept.
 type sleeper struct {
 	alarm *shmring.Alarm
 	stop  func() bool
+	on    []*mapping
 }
 
-// until returns the alarm, a new one where the last was rung by a change of the handle's strategy; i may be nil.
-func (s *sleeper) until(ctx context.Context, i *idling) *shmring.Alarm {
-	if s.alarm != nil && (i == nil || i.alarm.Load() == s.alarm) {
+// until returns the alarm, a new one where the last has rung or is of other mappings; i may be nil.
+func (s *sleeper) until(ctx context.Context, i *idling, on ...*mapping) *shmring.Alarm {
+	if s.alarm != nil && !s.alarm.Rung() && (i == nil || i.alarm.Load() == s.alarm) && slices.Equal(s.on, on) {
 		return s.alarm
 	}
 	s.end()
 	alarm := new(shmring.Alarm)
-	s.alarm, s.stop = alarm, context.AfterFunc(ctx, alarm.Ring)
+	s.alarm, s.stop, s.on = alarm, context.AfterFunc(ctx, alarm.Ring), slices.Clone(on)
+	for _, m := range on {
+		m.alert(alarm)
+	}
 	if i != nil {
 		i.alarm.Store(alarm)
 	}
@@ -91,11 +97,14 @@ func (s *sleeper) end() {
 	if s.stop != nil {
 		s.stop()
 	}
+	for _, m := range s.on {
+		m.calm(s.alarm)
+	}
 }
 
 // rest does once what the subscription's strategy says.
 func (s *Subscription) rest(ctx context.Context, asleep *sleeper) {
-	s.idle.sleep(ctx, asleep, s.topic.ended() == nil, func(strategy *Sleep, alarm *shmring.Alarm) error {
+	s.idle.sleep(ctx, asleep, s.topic, func(strategy *Sleep, alarm *shmring.Alarm) error {
 		return shmring.Sleep(strategy.next(), alarm, s.from)
 	})
 }
@@ -109,7 +118,7 @@ func (p *Publisher) rest(ctx context.Context, n int, asleep *sleeper) {
 		}
 		return err
 	}
-	p.idle.sleep(ctx, asleep, p.topic.ended() == nil, s)
+	p.idle.sleep(ctx, asleep, p.topic, s)
 }
 
 // WaitAny returns one of the subscriptions whose next Poll has something to say, as [Subscription.Wait] has it, or whose Wait would
@@ -124,6 +133,7 @@ func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) 
 	defer asleep.end()
 	var strategy Sleep
 	var handles []shmring.Sleeper
+	var on []*mapping
 	first := rand.IntN(len(subs))
 	for {
 		awake := false
@@ -144,11 +154,15 @@ func WaitAny(ctx context.Context, subs ...*Subscription) (*Subscription, error) 
 		if !strategy.tired() {
 			continue
 		}
-		handles = handles[:0]
+		handles, on = handles[:0], on[:0]
 		for _, s := range subs {
-			handles = append(handles, s.from)
+			handles, on = append(handles, s.from), append(on, s.topic)
 		}
-		if shmring.Sleep(strategy.next(), asleep.until(ctx, nil), handles...) != nil {
+		alarm := asleep.until(ctx, nil, on...)
+		if slices.ContainsFunc(on, func(m *mapping) bool { return m.ended() != nil }) {
+			continue
+		}
+		if shmring.Sleep(strategy.next(), alarm, handles...) != nil {
 			strategy.Idle()
 		}
 	}

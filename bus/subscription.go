@@ -157,16 +157,17 @@ func (s *Subscription) pollKind(limit int, handle func(m Message) error) (n int,
 // poll is for readers, as pollMember is for members: a loop for both would ask at each message which it is.
 func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
-	s.ring.Begin()
+	r := s.ring // nothing may go on with another one
+	r.Begin()
 	defer func() {
-		s.ring.End()
+		r.End()
 		if !handled {
-			s.ring.Unread()
+			r.Unread()
 		}
-		s.ring.Release()
+		r.Release()
 	}()
 	for n < limit {
-		f, ok := s.ring.Next()
+		f, ok := r.Next()
 		if !ok {
 			return n, s.nothing(n)
 		}
@@ -185,7 +186,7 @@ func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err
 // settle ends a call that read: the message at hand was handled, or comes again.
 func (s *Subscription) settle(handled bool) {
 	if s.member != nil {
-		s.settleMember(handled)
+		settleMember(s.member, handled)
 		return
 	}
 	s.ring.End()

@@ -70,15 +70,6 @@ func unwatch(all []watched) {
 	}
 }
 
-// ending is why a mapping's handles get nothing more.
-type ending struct {
-	err     error
-	evicted bool // the topic goes on, without these handles: see evict.go
-}
-
-// ended returns why the topic has ended for who has it mapped here, or nil. It costs a load; any goroutine may call it.
-func (m *mapping) ended() *ending { return m.end.Load() }
-
 // look finds out whether the topic was deleted, or its files removed or cut short. Rounds call it: handles look at what it found.
 func (m *mapping) look() {
 	m.mu.Lock()
@@ -88,16 +79,10 @@ func (m *mapping) look() {
 
 func (m *mapping) lookLocked() {
 	if m.ended() != nil {
-		m.ring.Rouse() // again, for a sleeper that looked just before
 		return
 	}
-	defer func() {
-		if m.ended() != nil {
-			m.ring.Rouse()
-		}
-	}()
 	if m.ring.Closing() {
-		m.end.Store(&ending{err: fmt.Errorf("%w: topic %q was deleted", ErrClosed, m.ring.Name())})
+		m.finish(&ending{err: fmt.Errorf("%w: topic %q was deleted", ErrClosed, m.ring.Name())})
 		return
 	}
 	for _, f := range m.files {
@@ -105,10 +90,10 @@ func (m *mapping) lookLocked() {
 		switch err := unix.Fstat(f.fd, &st); {
 		case err != nil: // of an open descriptor: no answer is no bad news
 		case st.Nlink == 0:
-			m.end.Store(&ending{err: fmt.Errorf("%w: topic %q: %w: %s", ErrClosed, m.ring.Name(), ErrRemoved, f.name)})
+			m.finish(&ending{err: fmt.Errorf("%w: topic %q: %w: %s", ErrClosed, m.ring.Name(), ErrRemoved, f.name)})
 			return
 		case st.Size < f.size:
-			m.end.Store(&ending{err: fmt.Errorf("topic %q: %w", m.ring.Name(), &shmring.CorruptError{File: f.name, Field: "file size",
+			m.finish(&ending{err: fmt.Errorf("topic %q: %w", m.ring.Name(), &shmring.CorruptError{File: f.name, Field: "file size",
 				Got: strconv.FormatInt(st.Size, 10), Want: strconv.FormatInt(f.size, 10)})})
 			return
 		}

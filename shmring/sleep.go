@@ -66,6 +66,11 @@ func (a *Alarm) Ring() {
 	shm.FutexWake(&a.word)
 }
 
+// Rung reports whether the alarm has rung. Any goroutine may call it.
+func (a *Alarm) Rung() bool {
+	return a.word.Load() != 0 // order: acquire, pair [alarm] with Alarm.Ring.
+}
+
 // Sleep sleeps until one of the handles may have something to say, alarm (which may be nil) has rung, or d has passed; it may
 // return early for nothing, after an hour at the latest. They are those of one goroutine, at most [MaxSleepers], with slots of their
 // own ([ErrPermission] for others). It takes some microseconds to begin, and does not allocate for up to 8 of them. After it, look again.
@@ -236,15 +241,6 @@ func (r *Ring) wakeAll() {
 		v := w.Load()
 		w.CompareAndSwap(v, v+1)
 		shm.FutexWake(w)
-	}
-}
-
-// Rouse ends the sleeps of this topic's readers, members and producers in all processes, those under way alone: for who knows of something
-// that no word of the ring tells. Any goroutine may call it; it needs no right to write.
-func (r *Ring) Rouse() {
-	if r.ring.Mapped() && r.cursors.Mapped() {
-		shm.FutexWake(r.ring.Word32(offWake))
-		shm.FutexWake(r.cursors.Word32(offSpace))
 	}
 }
 
