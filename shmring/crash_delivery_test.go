@@ -260,14 +260,14 @@ func (w *crashWorld) awaken() error {
 	case err := <-w.waiter.woken:
 		w.waiter.woken = nil
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		return errors.New("who sleeps is not woken")
 	}
 }
 
 // until waits for a condition.
 func (w *crashWorld) until(what string, condition func() bool) error {
-	for end := time.Now().Add(20 * time.Second); !condition(); time.Sleep(20 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(20 * time.Microsecond) {
 		if time.Now().After(end) {
 			return fmt.Errorf("waited in vain: %s", what)
 		}

@@ -94,7 +94,11 @@ var crashFaults = []struct{ name, file, old, new, samples, operation string }{
 	{"a repair that wakes nobody", "repair.go", `	if owes || len(done) > 0 {
 		r.wakeAll()
 	}
-`, ``, "distinct", "wake readers/kind=mpmc"},
+`, `	_ = owes
+`, "distinct", "wake readers/kind=mpmc"},
+	{"a repair that forgets what a dead repairer owed", "repair.go", `	owes := w(2).Load() != 0
+`, `	owes := false
+`, "distinct", "repair what owed a wake/kind=mpmc"},
 	{"a gate that moves without a wake", "reader.go", `		r.checkGate()
 		r.ring.freed()
 	}
