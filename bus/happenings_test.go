@@ -293,7 +293,7 @@ func (s *stage) brokerIsGone() (publishers, subscription, others string) {
 
 func (s *stage) topicIsDeleted() (publishers, subscription, others string) {
 	sub, other := s.subscribe(), s.subscribe()
-	publishers = s.send(2, inVain)
+	s.send(2, inVain)
 	if err := s.b.Dial("admin").DeleteTopic(s.t.Context(), "t"); err != nil {
 		s.t.Fatal(err)
 	}
