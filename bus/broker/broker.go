@@ -34,6 +34,7 @@ type Broker struct {
 	lock     *os.File // flock on the directory
 	listener uds.Listener
 	rights   *rightsTable
+	metrics  net.Listener // nil without
 
 	helloPatience, readPatience time.Duration
 
@@ -102,6 +103,9 @@ func newBroker(c Config, who accounts) (_ *Broker, err error) {
 	if err := b.listen(); err != nil {
 		return nil, err
 	}
+	if err := b.listenMetrics(); err != nil {
+		return nil, err
+	}
 	if err := b.adopt(); err != nil {
 		return nil, err
 	}
@@ -152,9 +156,6 @@ func (b *Broker) createConfigured() error {
 
 // reportConfig logs what the configuration asks for and does not get.
 func (b *Broker) reportConfig() {
-	if b.config.Metrics != "" {
-		b.log.Warn("metrics are not served by this version: nothing listens there", "address", b.config.Metrics)
-	}
 	for _, e := range b.topics {
 		b.reportStrays(e.name, e.config())
 	}
@@ -189,6 +190,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { b.lookAround(ctx) })
 	helpers.Go(func() { b.notifySystemd(ctx) })
+	helpers.Go(func() { b.serveMetrics(ctx) })
 	helpers.Go(func() { // ends Accept
 		<-ctx.Done()
 		if err := b.listener.Close(); err != nil {
@@ -229,6 +231,9 @@ func (b *Broker) release() error {
 		if e.ring != nil {
 			errs = append(errs, e.ring.Close())
 		}
+	}
+	if b.metrics != nil {
+		_ = b.metrics.Close() // the server has closed it if the broker ran
 	}
 	return errors.Join(append(errs, b.lock.Close())...)
 }

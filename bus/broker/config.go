@@ -18,8 +18,8 @@ type Config struct {
 	Socket string `toml:"socket"`
 	// Dir is the bus directory, made with mode 0700 if it is missing. Default: [DefaultDir].
 	Dir string `toml:"dir"`
-	// Metrics is the address for metrics in Prometheus text, "" for none. This version has no such endpoint: it says so in
-	// the log and listens nowhere.
+	// Metrics is the address at which metrics are served in Prometheus text, at /metrics; "" for none. Without a host (":9464") it is the
+	// loopback's.
 	Metrics string `toml:"metrics"`
 	// Log is the least level that is logged: debug, info, warn or error. Default info.
 	Log string `toml:"log"`
