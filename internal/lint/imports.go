@@ -48,7 +48,7 @@ var outside = []struct {
 	{"github.com/coreos/go-systemd/v22/daemon", false, "sd_notify: READY and WATCHDOG"},
 	{"github.com/holiman/uint256", false, "256-bit amounts, exactly, without allocating"},
 	{"github.com/prometheus/client_golang/prometheus", false, "metrics: the text format, and the checks of what is exposed"},
-	{"github.com/prometheus/common/expfmt", true, "what is exposed, parsed again"},
+	{"github.com/prometheus/common", true, "what is exposed, parsed again"},
 	{"github.com/rogpeppe/go-internal/diff", true, "what differs from a golden file"},
 	{"github.com/rogpeppe/go-internal/testscript", true, "the programs' transcripts"},
 	{"github.com/rogpeppe/go-internal/txtar", true, "several small files in one, for tests"},
