@@ -35,6 +35,8 @@ var (
 	ErrNoSpace = shmring.ErrNoSpace
 	// ErrPosition says that a position asked for is not a message's, or was overwritten.
 	ErrPosition = shmring.ErrPosition
+	// ErrNotParked says that a message is not in the list of parked messages any more: somebody has retried it, or newer ones took its place.
+	ErrNotParked = shmring.ErrNotParked
 	// ErrPermission says that the topic's lists, or the files' owners and modes, do not let this user in.
 	ErrPermission = shmring.ErrPermission
 	// ErrCorrupt says that a topic's files hold what no publisher or subscriber writes.

@@ -17,20 +17,20 @@ var ErrNoMember = errors.New("the group has no member")
 type Retried struct {
 	Parked  Parked
 	Handled bool  // the group has handled it, or parked it anew; false with a nil Err: it waits for a member
-	Err     error // why it stays parked
+	Err     error // why it was not handed over
 }
 
 // RetryParked delivers parked messages of a topic again, as [Conn.Parked] lists them, one after the other: each is left to the group that
 // gave it up, which has it as a message of its own until a member handles it, or gives it up again. Its deliveries count from the beginning.
 // Nobody outside of the group gets it. A message leaves the list once the group has it; who dies in between may have it delivered twice,
-// and never lost.
+// and never lost. Of several that retry the same message at once, one does.
 //
 // It takes part in the group meanwhile, without taking messages, and waits until each message is handled before it hands over the next
 // one, so that publishers, who wait for what the group has not handled, are held up by one message at a time. It ends with ctx: then the last
 // one may still wait for a member. It returns what became of each message that it came to.
 //
 // Errors: [ErrNoMember] while nobody is in the group, for then nobody would handle the message, and a group that falls back further than
-// it keeps is not waited for; those of [Conn.Subscribe]. A message's Err is [ErrPosition] where it was overwritten.
+// it keeps is not waited for; those of [Conn.Subscribe]. A message's Err is [ErrPosition] where it was overwritten: it stays parked. It is [ErrNotParked] where it is listed no more.
 func (c *Conn) RetryParked(ctx context.Context, topic string, parked ...Parked) ([]Retried, error) {
 	list, err := c.retryParked(ctx, topic, parked)
 	if err != nil {
@@ -85,12 +85,9 @@ func (c *Conn) retryOne(ctx context.Context, topic string, p Parked) (Retried, e
 	id, ring := m.ID(), m.Ring()
 	h.slot.leaving() // it is closed now, and its slot is another member's
 	defer h.slot.released()
-	err = m.Redeliver(p.Position)
-	if errors.Is(err, ErrPosition) {
+	err = m.Retry(p)
+	if errors.Is(err, ErrPosition) || errors.Is(err, ErrNotParked) {
 		return Retried{Parked: p, Err: err}, nil
-	}
-	if err == nil {
-		_, err = ring.Unpark(p.Number)
 	}
 	if err != nil {
 		return Retried{Parked: p, Err: err}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +77,88 @@ func TestParkedMessagesAreRetried(t *testing.T) {
 		groups, err := c.Groups(t.Context(), "q")
 		if err != nil || len(groups) != 2 || groups[0].Members+groups[1].Members != 2 || groups[0].Orphans+groups[1].Orphans != 0 {
 			t.Errorf("groups afterwards: %+v, %v", groups, err)
+		}
+	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
+}
+
+// works handles what a member gets until the test ends, and returns where it says so.
+func works(t testing.TB, c *bus.Conn, name string) chan string {
+	t.Helper()
+	sub := subscribe(t, c, name)
+	got, ended := make(chan string, 1000), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		for m, err := range sub.Messages(ctx) {
+			if err != nil {
+				return
+			}
+			got <- string(m.Bytes())
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return got
+}
+
+// Who retries what is listed no more retries nothing, and of several at once one does.
+func TestAMessageIsRetriedOnce(t *testing.T) {
+	withAndWithoutABroker(t, func(t *testing.T, c *bus.Conn) {
+		pub, sub := publisher(t, c, "q"), subscribe(t, c, "q")
+		publish(t, pub, "a", "b", "c", "d")
+		parked := park(t, c, sub, "q", 4)
+		sub.Close()
+		got := works(t, c, "q")
+
+		type outcome struct {
+			list []bus.Retried
+			err  error
+		}
+		const operators = 3
+		ended := make(chan outcome)
+		for range operators {
+			go func() {
+				list, err := c.RetryParked(t.Context(), "q", parked...)
+				ended <- outcome{list, err}
+			}()
+		}
+		handled := map[uint64]int{}
+		for range operators {
+			o := <-ended
+			if o.err != nil {
+				t.Error(o.err)
+			}
+			for _, r := range o.list {
+				if r.Handled {
+					handled[r.Parked.Number]++
+				} else {
+					wantIs(t, r.Err, bus.ErrNotParked)
+				}
+			}
+		}
+		for _, p := range parked {
+			if handled[p.Number] != 1 {
+				t.Errorf("message %d of the list was handed over %d times", p.Number, handled[p.Number])
+			}
+		}
+		again, err := c.RetryParked(t.Context(), "q", parked[0])
+		if err != nil || len(again) != 1 || again[0].Handled || !errors.Is(again[0].Err, bus.ErrNotParked) {
+			t.Errorf("once more: %+v, %v", again, err)
+		}
+		publish(t, pub, "end")
+		var all []string
+		for m := ""; m != "end"; all = append(all, m) {
+			select {
+			case m = <-got:
+			case <-time.After(time.Minute):
+				t.Fatalf("watchdog: nothing comes after %q", all)
+			}
+		}
+		slices.Sort(all)
+		if want := []string{"a", "b", "c", "d", "end"}; !slices.Equal(all, want) {
+			t.Errorf("delivered %q, want %q", all, want)
 		}
 	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
 }

@@ -31,6 +31,8 @@ var (
 	ErrNoSpace = errors.New("no space")
 	// ErrPosition says that a position asked for is not a frame's, or not in the ring any more.
 	ErrPosition = errors.New("no such position")
+	// ErrNotParked says that a message is not, or no longer, in the list of parked messages.
+	ErrNotParked = errors.New("already retried or gone")
 	// ErrPermission says that a file's mode, owner or type is not what a bus directory has, or that the mapping lacks a right.
 	ErrPermission = errors.New("permission denied")
 )

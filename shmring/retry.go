@@ -12,11 +12,41 @@ import "fmt"
 // The member must hold nothing: one that has not called Next. It returns [ErrPosition] where no message begins at pos, where it was
 // overwritten or is about to be, and where the group has not come to it. The member is closed in any case.
 func (m *Member) Redeliver(pos uint64) error {
+	return m.last(func() error { return m.redeliver(pos) })
+}
+
+// Retry redelivers a message that the member's group has parked, as [Ring.Parked] lists it, and takes it off the list: one after the other of
+// those who try it at once, so that one of them does, and the others get [ErrNotParked]. In between the message is in both places: who dies
+// there has it delivered and listed still, and never lost. It waits at most 100 ms for whoever retries in the group, or joins it
+// ([ErrInUse]). Otherwise as [Member.Redeliver].
+func (m *Member) Retry(p Parked) error {
+	return m.last(func() error {
+		return m.ring.underGroupLock(m.group, m.grant, func() error {
+			if !m.parked(p) {
+				return fmt.Errorf("%w: message %d of the list, at %d, of group %q", ErrNotParked, p.Number, p.Position, p.GroupName)
+			}
+			if err := m.redeliver(p.Position); err != nil {
+				return err
+			}
+			m.ring.parked().remove(p.Number)
+			return nil
+		})
+	})
+}
+
+// parked looks whether a message of the member's group is still listed.
+func (m *Member) parked(p Parked) bool {
+	e, ok := m.ring.parked().entry(p.Number)
+	return p.Number != 0 && ok && e[1] == p.Position && unpackName(e[3:7]) == p.GroupName && readName(m.ring.groupName(m.group)) == p.GroupName
+}
+
+// last does the last thing that the member is there for, and closes it.
+func (m *Member) last(do func() error) error {
 	if m.done {
 		return ErrClosed
 	}
 	var err error
-	fault := m.ring.Guard(func() { err = m.redeliver(pos) })
+	fault := m.ring.Guard(func() { err = do() })
 	if fault != nil {
 		err = fault
 	}
@@ -88,7 +118,7 @@ func (r *Ring) messageAt(pos uint64) (next uint64, err error) {
 	return next, err
 }
 
-// Unpark takes a parked message off the list, by its number, and reports whether it was still there. It needs access [Consume] at least.
+// Unpark takes a parked message off the list, by its number, and reports whether it was still there: nobody retries it any more. It needs access [Consume] at least.
 func (r *Ring) Unpark(number uint64) (found bool, err error) {
 	if r.access < Consume {
 		return false, fmt.Errorf("%w: taking a parked message off the list needs access consume, this mapping has %s", ErrPermission, r.access)

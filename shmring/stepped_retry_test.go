@@ -2,6 +2,8 @@
 
 package shmring
 
+import "errors"
+
 func init() {
 	for _, s := range retryScenarios {
 		s.beyond = true
@@ -16,7 +18,58 @@ var redelivered struct {
 	ok bool
 }
 
+// twice is the parked message that two retry at once, and what became of it.
+var twice struct {
+	p     Parked
+	again [2]error
+}
+
 var retryScenarios = []*scenario{
+	{name: "two retry the same parked message", options: groupOptions, preempts: 2, kills: 1, set: func(w *world) []*proc {
+		c := newCrew(w)
+		groupCrew = c
+		pr := w.producer(w.process("P", false, nil))
+		policy := GroupPolicy{Credit: 4 << 10, MaxDeliver: 1}
+		m := c.hire(nil, "g", policy, MemberOptions{})
+		w.send(pr, 1, 104)
+		m.Next()
+		m.Unread()
+		m.Next() // parked
+		m.Close()
+		all, _, err := w.ring.Parked()
+		if err != nil || len(all) != 1 {
+			w.fail("parked %v, %v", all, err)
+			return nil
+		}
+		twice.p, twice.again = all[0], [2]error{}
+		var procs []*proc
+		for i, name := range []string{"D", "E"} {
+			d := w.process(name, true, nil)
+			again := c.hire(d, "g", policy, MemberOptions{})
+			d.body = func() { twice.again[i] = errors.New("died"); twice.again[i] = again.Retry(twice.p) }
+			procs = append(procs, d)
+		}
+		return procs
+	}, check: func(w *world) {
+		c := groupCrew
+		c.check("g")
+		times, _ := c.times("last of g")
+		all, _, err := w.ring.Parked()
+		if err != nil || len(all)+int(times[1]) == 0 {
+			w.fail("lost: %v, %v", all, err)
+		}
+		killed := false
+		for _, p := range w.procs {
+			killed = killed || p.killed
+		}
+		most := 1
+		if killed {
+			most = 2 // it was handed over by who died before it was off the list
+		}
+		if times[1] > most || !killed && len(all)+int(times[1]) != 1 {
+			w.fail("it was handed over %d times, and is listed %d times: %v", times[1], len(all), twice.again)
+		}
+	}},
 	{name: "a message comes again beside a producer", options: groupOptions, preempts: 1, kills: 1, set: func(w *world) []*proc {
 		c := newCrew(w)
 		groupCrew = c
@@ -61,6 +114,12 @@ var retryScenarios = []*scenario{
 }
 
 var retryFaults = []fault{
+	{"retried without a look at the list", "retry.go",
+		"			if !m.parked(p) {", "			if !m.parked(p) && false {", "two retry"},
+	{"retried without the group's lock", "retry.go",
+		"		return m.ring.underGroupLock(m.group,", "		return func(_ uint64, _ Grant, f func() error) error { return f() }(m.group,", "two retry"},
+	{"off the list before it is the group's", "retry.go",
+		"			if err := m.redeliver(", "			m.ring.parked().remove(p.Number)\n			if err := m.redeliver(", "two retry"},
 	{"redelivered without a look at the limit behind the gate", "retry.go",
 		"	if before(pos, safe) {\n		err =", "	if before(pos, safe) && false {\n		err =", "a message comes again"},
 	{"redelivered before it gates", "retry.go",

@@ -19,7 +19,7 @@ type retriedView struct {
 	Number   uint64 `json:"number"`
 	Group    string `json:"group"`
 	Position uint64 `json:"position"`
-	Outcome  string `json:"outcome"` // handled; waiting: the group has it, and no member has handled it yet; parked: it stays so
+	Outcome  string `json:"outcome"` // handled; waiting: the group has it, and no member has handled it yet; parked: it stays so; gone: it was not listed any more
 	Error    string `json:"error,omitempty"`
 }
 
@@ -64,7 +64,11 @@ ring cannot be delivered again: where the group has a dead-letter topic, it was 
 			views := []retriedView{}
 			for _, r := range retried {
 				views = append(views, viewRetried(r))
-				if r.Err != nil && err == nil {
+				switch {
+				case err != nil || r.Err == nil:
+				case errors.Is(r.Err, bus.ErrNotParked):
+					err = cli.WithHint(errors.New("some were not parked any more"), "somebody else has retried them, or newer ones took their places in the list")
+				default:
 					err = cli.WithHint(errors.New("some stay parked"), "what was overwritten is gone from the ring: a dead-letter topic keeps what is parked")
 				}
 			}
@@ -112,6 +116,8 @@ func findParked(ctx context.Context, conn *bus.Conn, topic, group string, positi
 func viewRetried(r bus.Retried) retriedView {
 	v := retriedView{r.Parked.Number, r.Parked.GroupName, r.Parked.Position, "waiting", ""}
 	switch {
+	case errors.Is(r.Err, bus.ErrNotParked):
+		v.Outcome, v.Error = "gone", r.Err.Error()
 	case r.Err != nil:
 		v.Outcome, v.Error = "parked", r.Err.Error()
 	case r.Handled:
