@@ -104,3 +104,19 @@ func BenchmarkAt(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n)*4/3, "ns/message") // a quarter of the ring is not safe to begin in
 }
+
+// One message a Poll: what a call costs beside its messages.
+func BenchmarkPollOne(b *testing.B) {
+	c := newBus(b, topic.Config{Name: "t", Kind: topic.SPSC, Size: topic.MiB})
+	pub, sub := publisher(b, c, "t"), subscribe(b, c, "t")
+	message := make([]byte, 64)
+	handle := func(bus.Message) error { return nil }
+	for b.Loop() {
+		if err := pub.Publish(message); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := sub.Poll(1, handle); n != 1 || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}
