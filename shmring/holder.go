@@ -24,19 +24,30 @@ func (h Holder) same(other Holder) bool { h.At = other.At; return h == other }
 // holder, without a break.
 func (p *Producer) HeldSince() time.Time { return p.holdSince }
 
-// Held looks at who bounded the last claim that failed. It allocates, and takes a microsecond; in a group it looks through the slots.
+// Held looks at who bounded the last claim that failed. It allocates, and takes a microsecond, however
+// large the ring; of a group it looks through the slots.
 func (p *Producer) Held() (h Held) {
 	if p.done {
 		return h
 	}
-	_ = p.ring.Guard(func() { h = p.ring.heldBy(p.holder) }) // of a file that was cut short there is nothing to tell
+	_ = p.ring.Guard(func() { h = p.ring.heldBy(p.holder, p.tail()) }) // of a file that was cut short there is nothing to tell
 	h.Since = p.holdSince
 	return h
 }
 
-func (r *Ring) heldBy(by Holder) Held {
+// tail is where the next claim begins. A single producer knows it: to find it in the ring ([Ring.Tail]) is a walk over a segment's frames.
+func (p *Producer) tail() uint64 {
+	if p.single {
+		return p.pos
+	}
+	// order: acquire, pair [tail] with Producer.reserveShared.
+	return p.ring.tail.Load()
+}
+
+// heldBy describes who it was that bounded a claim at tail.
+func (r *Ring) heldBy(by Holder, tail uint64) Held {
 	h := Held{What: by.What, Slot: -1}
-	if tail, err := r.Tail(); err == nil && before(by.At, tail) {
+	if before(by.At, tail) {
 		h.Behind = tail - by.At
 	}
 	switch by.What {
