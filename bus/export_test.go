@@ -11,3 +11,10 @@ func SleepUntilWoken(t *testing.T) {
 	shortestSleep = time.Hour
 	t.Cleanup(func() { shortestSleep = was })
 }
+
+// Begin has the calling goroutine work through the subscription's messages from here on, as in a callback of Poll; the function that it
+// returns ends that.
+func Begin(s *Subscription) (end func()) {
+	s.begin()
+	return func() { s.settle(false) }
+}

@@ -89,7 +89,12 @@ func (p *Publisher) heldBy() *BackPressureError {
 type wait struct {
 	asleep sleeper
 	by     shmring.Holder // whom it has looked at
+	looked time.Time      // when
 }
+
+// lookAgain is how long whoever holds a wait up counts as looked at while it does not move. A look is a lock of the process's and a scan,
+// which a wait that spins cannot afford each time; what it overlooked must not be waited for for ever.
+const lookAgain = time.Millisecond
 
 // again idles once, while there is no room for n bytes, or says why to wait no longer.
 func (w *wait) again(ctx context.Context, p *Publisher, n int) error {
@@ -97,12 +102,12 @@ func (w *wait) again(ctx context.Context, p *Publisher, n int) error {
 		p.idle.Reset()
 		return fmt.Errorf("%w: %w", err, p.heldBy())
 	}
-	if by := p.ring.Holder(); by != w.by { // as long as it does not move, the answer is the same
+	if by := p.ring.Holder(); by != w.by || time.Since(w.looked) >= lookAgain {
 		if p.ring.SelfBlocked() {
 			p.idle.Reset()
 			return fmt.Errorf("%w: %v", ErrSelfBlocked, p.heldBy()) // no ErrBackPressure: to try again is in vain
 		}
-		w.by = by
+		w.by, w.looked = by, time.Now()
 	}
 	p.rest(ctx, n, &w.asleep)
 	return nil

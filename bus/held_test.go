@@ -223,3 +223,31 @@ func TestAnothersCallbackIsWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// idleOnce calls a function when a wait idles for the first time.
+type idleOnce struct {
+	bus.Yield
+	once func()
+}
+
+func (i *idleOnce) Idle() {
+	if i.once != nil {
+		i.once()
+		i.once = nil
+	}
+	i.Yield.Idle()
+}
+
+// What the first look at the holder could not tell a later one does, though the holder stands where it stood.
+func TestAWaitLooksAgainWhoHoldsIt(t *testing.T) {
+	c := newBus(t, topic.Config{Name: "t", Size: topic.MiB})
+	pub, sub := publisher(t, c, "t"), subscribe(t, c, "t")
+	message := make([]byte, 1000)
+	fill(t, pub, message)
+	end := func() {}
+	pub.SetIdle(&idleOnce{once: func() { end = bus.Begin(sub) }})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the watchdog's
+	defer cancel()
+	wantIs(t, pub.PublishWait(ctx, message), bus.ErrSelfBlocked)
+	end()
+}

@@ -77,10 +77,13 @@ func (r *Ring) describeConsumer(h *Held, slot uint64) {
 	h.PID = int(r.consumerWord(slot, cPid).Load()) // order: none, information only.
 }
 
-// memberAt returns the slot, a member's or an orphan's, whose range of the group begins at a position.
+// memberAt returns the slot, a member's or an orphan's, whose range of the group begins at a position. As for the gate, a take there that
+// is known to have lost, of a member that has not cleared it yet, is none.
 func (r *Ring) memberAt(group, at uint64) (uint64, bool) {
-	// order: acquire, pair [limit] with Producer.refresh.
+	// order: acquire (these three), pairs [limit], [start] and [head], which comes before the members.
 	limit := alignDown(r.limit.Load(), frameAlign)
+	v := groupView{group: group, number: r.groupWord(group, gStart).Load(), head: r.groupWord(group, gHead).Load()}
+	v.at = unpack(v.head, limit)
 	// order: acquire, pair [used] with Ring.activate.
 	for slot := range min(r.usedConsumers.Load(), r.consumers) {
 		// order: acquire, pair [state] with Ring.activate and Member.adoptSlot.
@@ -88,8 +91,7 @@ func (r *Ring) memberAt(group, at uint64) (uint64, bool) {
 		if s.kind() != slotMember && s.kind() != slotOrphan || s.group() != group {
 			continue
 		}
-		// order: acquire, pair [from] with Member.take.
-		if f := r.consumerWord(slot, cFrom).Load(); f != 0 && unpack(f, limit) == at {
+		if from, end := r.rangeOf(slot, &v, limit); from != end && from == at {
 			return slot, true
 		}
 	}

@@ -23,3 +23,30 @@ func TestHeldDoesNotWalkTheRing(t *testing.T) {
 		})
 	}
 }
+
+// A member that lost a take is stopped before it clears its slot, which comes before the winner's.
+func TestAGroupIsHeldByTheMemberThatWonItsOldestMessage(t *testing.T) {
+	kindsTimesMemory(t, func(t *testing.T, r *Ring) {
+		if r.kind == SPSC || r.kind == MPSC {
+			return
+		}
+		loser, winner := newMember(t, r, "g", GroupPolicy{}, MemberOptions{}), newMember(t, r, "g", GroupPolicy{}, MemberOptions{})
+		p := newProducer(t, r)
+		publish(t, p, "the oldest")
+		at := winner.Position()
+		winner.Begin()
+		defer winner.End()
+		wantTakes(t, winner, 1, "the oldest")
+		loser.held.end.StoreRelease(at + uint64(FrameSize(100)))
+		loser.held.from.StoreRelease(pack(at, 1))
+		defer loser.held.from.StoreRelease(0)
+
+		fillToGate(t, p, 100)
+		if h := p.Held(); h.ID != winner.ID() {
+			t.Errorf("held by %+v, want %s", h, winner.ID())
+		}
+		if !p.SelfBlocked() {
+			t.Error("the goroutine that works through the oldest message is not what holds it up")
+		}
+	})
+}
