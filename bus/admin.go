@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/bus/topic"
@@ -44,10 +45,11 @@ func (c *Conn) CreateTopic(ctx context.Context, config topic.Config) error {
 	if err := config.Validate(); err != nil {
 		return fmt.Errorf("create topic %q: %w", config.Name, err)
 	}
-	if err := c.backend.create(ctx, config.WithDefaults()); err != nil {
-		return fmt.Errorf("create topic %q: %w", config.Name, err)
+	err := c.backend.create(ctx, config.WithDefaults())
+	if prefix := fmt.Sprintf("create topic %q: ", config.Name); err != nil && !strings.HasPrefix(err.Error(), prefix) {
+		return fmt.Errorf("%s%w", prefix, err)
 	}
-	return nil
+	return err // which says itself what failed, where the files were made
 }
 
 // DeleteTopic ends a topic, whoever is attached: their handles return [ErrClosed], its files go. Messages that are still in it

@@ -24,7 +24,11 @@ import (
 func OpenDir(dir string, o Options) (*Conn, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
-		return nil, fmt.Errorf("open bus directory: %w", &fs.PathError{Op: "lstat", Path: dir, Err: err})
+		err := fmt.Errorf("open bus directory: %w", &fs.PathError{Op: "lstat", Path: dir, Err: err})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &hinted{err, "a broker makes the directory when it starts: start one, or name the directory of the one that runs"}
+		}
+		return nil, err
 	}
 	euid := uint32(os.Geteuid())
 	switch {

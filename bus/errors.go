@@ -71,8 +71,19 @@ func Hint(err error) string {
 	if socket, ok := errors.AsType[*uds.Error](err); ok {
 		return socket.Hint()
 	}
+	if own, ok := errors.AsType[*hinted](err); ok {
+		return own.hint
+	}
 	return ""
 }
+
+// hinted is an error of this package that knows what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e *hinted) Unwrap() error { return e.error }
 
 // refusal is what the broker refused, as one of this package's errors.
 type refusal struct {

@@ -76,11 +76,13 @@ func interruptible(ctx context.Context, r io.Reader) io.Reader {
 	return out
 }
 
+const tooLargeHint = "publish it in parts, or make a topic with a larger max_frame: it cannot change while a topic lives"
+
 // publish publishes a message when there is room.
 func (in *input) publish(message []byte) error {
 	err := in.send(message)
 	if errors.Is(err, bus.ErrTooLarge) {
-		return fmt.Errorf("%w: %d bytes, the topic's messages have 1 to %d", err, len(message), in.pub.MaxFrame())
+		return cli.WithHint(fmt.Errorf("%w: %d bytes, the topic's messages have 1 to %d", err, len(message), in.pub.MaxFrame()), "%s", tooLargeHint)
 	}
 	return err
 }
@@ -92,7 +94,7 @@ func (in *input) lines(publish func(line []byte) error) error {
 	for {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line+1, bus.ErrTooLarge, in.pub.MaxFrame())
+			return cli.WithHint(fmt.Errorf("line %d: %w: the topic's messages have at most %d bytes", in.line+1, bus.ErrTooLarge, in.pub.MaxFrame()), "%s", tooLargeHint)
 		}
 		if err == nil || err == io.EOF && len(line) > 0 { // what an interrupted read has of a line is none
 			in.line++

@@ -41,7 +41,7 @@ func (v *topicView) mark(stalls []bus.Stall) {
 	for _, s := range stalls {
 		view := viewStall(s)
 		for i := range v.Producers {
-			if p := &v.Producers[i]; p.ID == s.ID && p.OpenClaim == s.At && p.State == "active" {
+			if p := &v.Producers[i]; p.ID == s.ID && p.OpenClaim != nil && *p.OpenClaim == s.At && p.State == "active" {
 				p.State, p.Stall = "stalled", &view
 			}
 		}

@@ -68,7 +68,11 @@ read all of the old one is gone on with.`,
 			out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
 			p := printer{sub: sub, out: out, terminal: cli.IsTerminal(c.OutOrStdout()), format: output.String(), member: *group != ""}
 			err = p.run(c.Context(), *count, func(gap error) { cli.Note(c, "%s", whatWasMissed(gap)) })
-			return ended(args[0], errors.Join(err, sub.Close()))
+			closed := sub.Close()
+			if errors.Is(err, bus.ErrCorrupt) {
+				closed = nil // it says the same again
+			}
+			return ended(args[0], errors.Join(err, closed))
 		}))
 	}
 	return c

@@ -200,13 +200,17 @@ A live process that holds others up, as one does that is stopped, is "stalled": 
 		conn, err := to.read(c)
 		return with(conn, err, func(conn *bus.Conn) error {
 			v, err := findTopic(c.Context(), conn, args[0])
-			if err != nil {
+			if v.Name == "" {
 				return err
 			}
-			if output.String() == "json" {
-				return cli.PrintJSON(c.OutOrStdout(), v)
+			if err == nil && v.State == "damaged" {
+				err = cli.WithHint(fmt.Errorf("topic %q is damaged: %s", v.Name, v.Fault), "`myc-tools verify` shows the damage; delete the topic to create it anew")
 			}
-			return v.print(c.OutOrStdout())
+			// What can be read is printed all the same.
+			if output.String() == "json" {
+				return errors.Join(cli.PrintJSON(c.OutOrStdout(), v), err)
+			}
+			return errors.Join(v.print(c.OutOrStdout()), err)
 		})
 	}
 	return c

@@ -39,14 +39,14 @@ type topicView struct {
 }
 
 type producerView struct {
-	ID              string `json:"id"`
-	Client          string `json:"client"`
-	PID             int    `json:"pid"`
-	Messages        uint64 `json:"messages"`
-	Bytes           uint64 `json:"bytes"`
-	BackPressuredNs uint64 `json:"back_pressured_ns"`
-	OpenClaim       uint64 `json:"open_claim_position"` // 0: none
-	State           string `json:"state"`               // active, stalled, dead
+	ID              string  `json:"id"`
+	Client          string  `json:"client"`
+	PID             int     `json:"pid"`
+	Messages        uint64  `json:"messages"`
+	Bytes           uint64  `json:"bytes"`
+	BackPressuredNs uint64  `json:"back_pressured_ns"`
+	OpenClaim       *uint64 `json:"open_claim_position"` // null: none
+	State           string  `json:"state"`               // active, stalled, dead
 
 	Stall *stallView `json:"stall"` // null unless it is stalled
 }
@@ -96,8 +96,12 @@ func viewTopic(ctx context.Context, conn *bus.Conn, s bus.TopicState) (topicView
 		v.Tail = "walked"
 	}
 	for _, p := range info.Producers {
+		var claim *uint64
+		if p.OpenClaim != 0 {
+			claim = &p.OpenClaim
+		}
 		v.Producers = append(v.Producers, producerView{ID: p.ID, Client: p.Name, PID: p.PID, Messages: p.Messages, Bytes: p.Bytes,
-			BackPressuredNs: p.BackPressuredNs, OpenClaim: p.OpenClaim, State: producerState(p)})
+			BackPressuredNs: p.BackPressuredNs, OpenClaim: claim, State: producerState(p)})
 	}
 	for _, p := range info.Consumers {
 		var group *string
