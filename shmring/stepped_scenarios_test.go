@@ -239,7 +239,7 @@ var scenarios = []*scenario{
 		for id := uint64(1); w.send(pa, id, 40); {
 			id++
 		}
-		a.body = func() { w.send(pa, 101, 40); w.send(pa, 102, 40) }
+		a.body = func() { w.send(pa, 101, 40) }
 		c.body = func() { w.lend("C", rd); w.leave("C", rd) }
 		return []*proc{a, c, w.repairer("R")}
 	}},
