@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/bus/internal/control"
 	"github.com/mycelium-bus/mycelium/bus/topic"
@@ -39,14 +41,19 @@ func BenchmarkAttach(b *testing.B) {
 				defer conn.Close()
 				first = conn
 			}
+			var took []time.Duration
 			for b.Loop() {
+				began := time.Now()
 				_, fds, err := first.Request(ctx, &control.AttachConsumer{Topic: "a", Slow: control.SlowDrop})
 				if err != nil {
 					b.Fatal(err)
 				}
+				took = append(took, time.Since(began))
 				uds.CloseFDs(fds)
 			}
 			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns/op")
 			stop()
 			if err := <-ended; err != nil {
 				b.Error(err)
