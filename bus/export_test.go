@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -17,4 +18,13 @@ func SleepUntilWoken(t *testing.T) {
 func Begin(s *Subscription) (end func()) {
 	s.begin()
 	return func() { s.settle(false) }
+}
+
+// JoinToRetry is what RetryParked does first, and how it ends it.
+func (c *Conn) JoinToRetry(ctx context.Context, topic, group string) (leave func() error, err error) {
+	h, err := c.joinToRetry(ctx, topic, group)
+	if err != nil {
+		return nil, err
+	}
+	return h.close, nil
 }

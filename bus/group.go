@@ -10,7 +10,7 @@ import (
 
 // openMember joins a group with a grant, which the ring takes over.
 func (c *Conn) openMember(a *attachment, group string, o subscribeOptions) (*shmring.Member, error) {
-	options := shmring.MemberOptions{Name: c.options.Name, From: o.start.from}
+	options := shmring.MemberOptions{Name: c.options.Name, From: o.start.from, Retrier: o.retrier}
 	if name := a.config.GroupOf(group).DeadLetter; name != "" {
 		letters := &deadLetters{conn: c, topic: name}
 		options.OnPark = letters.park

@@ -68,6 +68,7 @@ type subscribeOptions struct {
 	filter   *filter // nil: all messages
 	latest   bool
 	inPlace  bool
+	retrier  bool // takes nothing
 	idle     IdleStrategy
 	fault    error // of an option; told by Subscribe
 }

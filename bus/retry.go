@@ -26,11 +26,12 @@ type Retried struct {
 // and never lost. Of several that retry the same message at once, one does.
 //
 // It takes part in the group meanwhile, without taking messages, and waits until each message is handled before it hands over the next
-// one, so that publishers, who wait for what the group has not handled, are held up by one message at a time. It ends with ctx: then the last
-// one may still wait for a member. It returns what became of each message that it came to.
+// one, so that publishers, who wait for what the group has not handled, are held up by one message at a time. It ends with ctx, when the
+// last member leaves or dies, and when the topic does: then the last message may still wait for a member. It returns what became of each
+// message that it came to.
 //
-// Errors: [ErrNoMember] while nobody is in the group, for then nobody would handle the message, and a group that falls back further than
-// it keeps is not waited for; those of [Conn.Subscribe]. A message's Err is [ErrPosition] where it was overwritten: it stays parked. It is [ErrNotParked] where it is listed no more.
+// Errors: [ErrNoMember] while nobody who takes messages lives in the group, for then nobody would handle the message, and a group that falls
+// back further than it keeps is not waited for; [ErrClosed] when the topic was deleted or its files removed; those of [Conn.Subscribe]. A message's Err is [ErrPosition] where it was overwritten: it stays parked. It is [ErrNotParked] where it is listed no more.
 func (c *Conn) RetryParked(ctx context.Context, topic string, parked ...Parked) ([]Retried, error) {
 	list, err := c.retryParked(ctx, topic, parked)
 	if err != nil {
@@ -62,49 +63,73 @@ func (c *Conn) retryParked(ctx context.Context, topic string, parked []Parked) (
 	return list, nil
 }
 
-// joinToRetry joins a group that has members.
+// joinToRetry joins a group that has workers.
 func (c *Conn) joinToRetry(ctx context.Context, topic, name string) (*heir, error) {
-	groups, err := c.Groups(ctx, topic)
+	ring, err := c.inspected(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(groups, func(g GroupInfo) bool { return g.Name == name })
-	if i < 0 || groups[i].Members == 0 {
-		return nil, fmt.Errorf("group %q: %w", name, ErrNoMember)
+	if err := hasWorker(ring, name); err != nil {
+		return nil, err
 	}
-	return c.openReader(ctx, topic, subscribeOptions{group: name})
+	return c.openReader(ctx, topic, subscribeOptions{group: name, retrier: true})
+}
+
+// hasWorker returns ErrNoMember unless somebody lives in the group who takes messages: no retrier, and nobody dead who was not found yet.
+func hasWorker(ring *shmring.Ring, group string) error {
+	info, err := ring.Inspect()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(info.Consumers, func(c shmring.ConsumerInfo) bool {
+		return c.Group == group && c.Mode == "member" && c.Alive && !c.Retrier
+	}) {
+		return fmt.Errorf("group %q: %w", group, ErrNoMember)
+	}
+	return nil
 }
 
 // retryOne hands one message over and waits until the group is done with it. An error ends the others, too.
 func (c *Conn) retryOne(ctx context.Context, topic string, p Parked) (Retried, error) {
-	h, err := c.openReader(ctx, topic, subscribeOptions{group: p.GroupName})
+	h, err := c.openReader(ctx, topic, subscribeOptions{group: p.GroupName, retrier: true})
 	if err != nil {
 		return Retried{Parked: p, Err: err}, err
 	}
 	m := h.reader.(*shmring.Member)
-	id, ring := m.ID(), m.Ring()
+	id := m.ID()
 	h.slot.leaving() // it is closed now, and its slot is another member's
 	defer h.slot.released()
-	err = m.Retry(p)
+	if err = hasWorker(m.Ring(), p.GroupName); err == nil {
+		err = m.Retry(p)
+	} else {
+		err = errors.Join(err, m.Close())
+	}
 	if errors.Is(err, ErrPosition) || errors.Is(err, ErrNotParked) {
 		return Retried{Parked: p, Err: err}, nil
 	}
 	if err != nil {
 		return Retried{Parked: p, Err: err}, err
 	}
-	err = awaitHandled(ctx, ring, id)
+	err = awaitHandled(ctx, h.topic, id, p.GroupName)
 	return Retried{Parked: p, Handled: err == nil}, err
 }
 
-// awaitHandled waits until a slot that was left behind is free.
-func awaitHandled(ctx context.Context, ring *shmring.Ring, id string) error {
+// awaitHandled waits until a slot that was left behind is free, as long as there is somebody who may free it.
+func awaitHandled(ctx context.Context, topic *mapping, id, group string) error {
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		info, err := ring.Inspect()
-		if err != nil {
+		nobody := hasWorker(topic.ring, group) // before the slot: who leaves may have handled it
+		topic.look()
+		end := topic.ended()
+		info, err := topic.ring.Inspect()
+		switch {
+		case err != nil:
 			return err
-		}
-		if !slices.ContainsFunc(info.Consumers, func(c shmring.ConsumerInfo) bool { return c.ID == id }) {
+		case !slices.ContainsFunc(info.Consumers, func(c shmring.ConsumerInfo) bool { return c.ID == id }):
 			return nil
+		case end != nil:
+			return end.err
+		case nobody != nil:
+			return nobody
 		}
 		select {
 		case <-ctx.Done():

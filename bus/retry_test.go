@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -204,5 +206,83 @@ func TestWhatIsNotRetriedStaysParked(t *testing.T) {
 		still()
 		_, err = c.RetryParked(t.Context(), "none", parked...)
 		wantIs(t, err, bus.ErrNoTopic)
+	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
+}
+
+// While a message waits for a member that does not look, something happens that leaves nobody who could handle it.
+func TestARetryEndsWhenNobodyIsLeft(t *testing.T) {
+	for name, ends := range map[string]struct {
+		how  func(t *testing.T, c *bus.Conn, worker *bus.Subscription) error
+		want error
+	}{
+		"the last worker leaves": {func(t *testing.T, c *bus.Conn, worker *bus.Subscription) error { return worker.Close() }, bus.ErrNoMember},
+		"the topic is deleted":   {func(t *testing.T, c *bus.Conn, _ *bus.Subscription) error { return c.DeleteTopic(t.Context(), "q") }, bus.ErrClosed},
+		"its files are removed": {func(_ *testing.T, c *bus.Conn, _ *bus.Subscription) error {
+			return os.RemoveAll(filepath.Join(c.Dir(), "q"))
+		}, bus.ErrRemoved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withAndWithoutABroker(t, func(t *testing.T, c *bus.Conn) {
+				pub, sub := publisher(t, c, "q"), subscribe(t, c, "q")
+				publish(t, pub, "a")
+				parked := park(t, c, sub, "q", 1)
+				ended := make(chan error)
+				var list []bus.Retried
+				go func() {
+					var err error
+					list, err = c.RetryParked(context.Background(), "q", parked...)
+					ended <- err
+				}()
+				eventually(t, "the message is handed over", func() bool {
+					left, _, err := c.Parked(t.Context(), "q")
+					return err == nil && len(left) == 0
+				})
+				if err := ends.how(t, c, sub); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case err := <-ended:
+					wantIs(t, err, ends.want)
+				case <-time.After(time.Minute):
+					t.Fatal("watchdog: it waits for nobody")
+				}
+				if len(list) != 1 || list[0].Handled || list[0].Err != nil {
+					t.Errorf("%+v", list)
+				}
+				if ends.want == bus.ErrNoMember { // the group has it still
+					next := subscribe(t, c, "q")
+					var got []string
+					eventually(t, "the next member gets it", func() bool {
+						got = append(got, poll(t, next)...)
+						return len(got) > 0
+					})
+				}
+			}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
+		})
+	}
+}
+
+// Who is in a group only to retry is nobody who could handle what another one retries.
+func TestARetrierIsNoWorker(t *testing.T) {
+	withAndWithoutABroker(t, func(t *testing.T, c *bus.Conn) {
+		pub, sub := publisher(t, c, "q"), subscribe(t, c, "q")
+		publish(t, pub, "a")
+		parked := park(t, c, sub, "q", 1)
+		leave, err := c.JoinToRetry(t.Context(), "q", "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Close()
+		if groups, err := c.Groups(t.Context(), "q"); err != nil || groups[0].Members != 1 {
+			t.Errorf("%+v, %v: the retrier is not in the group", groups, err)
+		}
+		_, err = c.RetryParked(t.Context(), "q", parked...)
+		wantIs(t, err, bus.ErrNoMember)
+		if left, _, err := c.Parked(t.Context(), "q"); err != nil || len(left) != 1 {
+			t.Errorf("parked: %+v, %v", left, err)
+		}
+		if err := leave(); err != nil {
+			t.Error(err)
+		}
 	}, queue("q", topic.Group{Name: "default", MaxDeliver: 2}))
 }

@@ -42,7 +42,7 @@ func (r *Ring) underGroupLock(group uint64, g Grant, f func() error) error {
 }
 
 // joinGroup makes the granted slot a member's. The caller holds the group's lock.
-func (r *Ring) joinGroup(g Grant, group uint64, from From) (l *lease, number uint64, err error) {
+func (r *Ring) joinGroup(g Grant, group uint64, flags uint8, from From) (l *lease, number uint64, err error) {
 	slot := uint64(g.Slot)
 	w := func(off uint64) *shm.Word { return r.groupWord(group, off) }
 	// order: acquire, pair [start] with Ring.startGroup, which had the lock before.
@@ -51,7 +51,7 @@ func (r *Ring) joinGroup(g Grant, group uint64, from From) (l *lease, number uin
 	// at the head or before; what is left in the words of the slot's last one must not count.
 	r.consumerWord(slot, cFrom).StoreRelease(0)
 	r.consumerWord(slot, cWon).StoreRelease(w(gHead).Load()&^(groupNobody<<54) | number<<54) // order: acquire, pair [head].
-	l, err = r.activate(g, r.consumerWord(slot, cState), r.usedConsumers, slotMember, 0, uint16(group))
+	l, err = r.activate(g, r.consumerWord(slot, cState), r.usedConsumers, slotMember, flags, uint16(group))
 	if err != nil {
 		return nil, 0, err
 	}

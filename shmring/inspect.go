@@ -61,6 +61,7 @@ type ConsumerInfo struct {
 	MissedBytes     uint64
 	Laps            uint64
 	Alive           bool
+	Retrier         bool // a member that takes nothing: it is there to retry what the group has parked
 }
 
 // Gates reports whether producers wait for this consumer.
@@ -146,6 +147,7 @@ func (r *Ring) inspectConsumers(info *Info) {
 			PID:  int(w(cPid)), StartedNs: w(cStartedNs), Position: w(cCursor), CatchingUp: s.flags()&flagCatchingUp != 0,
 			Messages: w(cMessages), Bytes: w(cBytes), MissedBytes: w(cMissedBytes), Laps: w(cLaps),
 			Dropped: dropped == uint64(s.gen()), Alive: r.alive(consumerLocks, slot),
+			Retrier: s.kind() == slotMember && s.flags()&flagRetrier != 0,
 			// order: acquire, pair [policy] with Ring.GrantConsumer.
 			Credit: r.consumerEntry(slot, eCredit).Load()}
 		if s.kind() == slotReader {

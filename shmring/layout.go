@@ -268,6 +268,7 @@ const (
 const (
 	flagCatchingUp = 1 << 0 // gates with the capacity instead of its credit
 	flagInPlace    = 1 << 1 // asked for lent frames though it may be dropped
+	flagRetrier    = 1 << 2 // of a member: it takes nothing, and is there to retry what the group has parked
 )
 
 func makeState(gen uint32, k slotKind, flags uint8, group uint16) state {

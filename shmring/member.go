@@ -69,10 +69,13 @@ type holding struct {
 
 // MemberOptions say how a member works. The zero value takes one message at a time.
 type MemberOptions struct {
-	Name   string // for people who look at the topic; 32 bytes are kept
-	From   From   // where an ephemeral group begins, if it begins with this member
-	Batch  int    // most messages of a take; acknowledged together unless Release is called before; default 1
-	OnPark func(f Frame, deliveries int) error
+	Name string // for people who look at the topic; 32 bytes are kept
+	From From   // where an ephemeral group begins, if it begins with this member
+	// Retrier says that the member will not call Next: it is there for [Member.Retry], or while another one does that. Producers wait for
+	// its group as for one with members; [ConsumerInfo] tells it from those that work.
+	Retrier bool
+	Batch   int // most messages of a take; acknowledged together unless Release is called before; default 1
+	OnPark  func(f Frame, deliveries int) error
 	// OnPark is called, in Next, with a message that was delivered max_deliver times, before it is recorded and passed over. The frame is
 	// lent during the call. When it returns an error the message stays, Next returns no frame and Err that error, and the next call of
 	// Next tries again. When the process dies in between, another member parks the message again.
@@ -133,8 +136,12 @@ func (r *Ring) newMember(g Grant, o MemberOptions) (*Member, error) {
 	w(cStartedNs).StoreRelaxed(uint64(now().UnixNano())) // order: none, see above
 	w(cPid).StoreRelaxed(uint64(os.Getpid()))            // order: none, see above
 	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), o.Name)
+	flags := uint8(0)
+	if o.Retrier {
+		flags = flagRetrier
+	}
 	err := r.underGroupLock(group, g, func() (err error) {
-		m.lease, m.number, err = r.joinGroup(g, group, o.From)
+		m.lease, m.number, err = r.joinGroup(g, group, flags, o.From)
 		return err
 	})
 	// order: acquire (these two), pairs [head] and [limit]: where the group is now.
