@@ -18,7 +18,9 @@ import (
 //
 // It is said of every subscription that publishers wait for, a member of a group too, whatever its slow policy. It is not said of two
 // goroutines or processes that wait for each other, nor where the messages come through iter.Pull, nor of a second publisher of the
-// goroutine whose claim is open.
+// goroutine whose claim is open. Nor is it said of a group's message that a member left behind, or that is retried: any member may take it,
+// but only in its next Poll. Where the group has no other member than the one whose callback waits, nobody does, and the wait ends with
+// its context: give PublishWait a deadline in the callbacks of a group.
 var ErrSelfBlocked = errors.New("blocked by its own subscription")
 
 // BackPressureError is the [ErrBackPressure] of a publisher: it says by whom the publisher is held. [Publisher.Publish], Claim, Write and

@@ -70,8 +70,9 @@ func (h *hand) end() {
 // given back first, so blocked is said only of the message at hand; where that gave something back it returns false, and the next claim
 // tells.
 //
-// It does not see a goroutine whose messages another one pulls (iter.Pull), nor an open claim of the goroutine's own second producer. It
-// takes some ten nanoseconds, and a lock of the process's.
+// It does not see a goroutine whose messages another one pulls (iter.Pull), nor an open claim of the goroutine's own second producer, nor
+// that an orphan of a group holds, which no other member is there to adopt than the goroutine's own. It takes some ten nanoseconds, and a
+// lock of the process's.
 func (p *Producer) SelfBlocked() (blocked bool) {
 	me := shm.Goroutine()
 	if me == 0 || p.done {
