@@ -276,7 +276,9 @@ func TestARetrierIsNoWorker(t *testing.T) {
 		if groups, err := c.Groups(t.Context(), "q"); err != nil || groups[0].Members != 1 {
 			t.Errorf("%+v, %v: the retrier is not in the group", groups, err)
 		}
-		_, err = c.RetryParked(t.Context(), "q", parked...)
+		watchdog, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = c.RetryParked(watchdog, "q", parked...)
 		wantIs(t, err, bus.ErrNoMember)
 		if left, _, err := c.Parked(t.Context(), "q"); err != nil || len(left) != 1 {
 			t.Errorf("parked: %+v, %v", left, err)
