@@ -193,6 +193,78 @@ func TestTruncatedCursorsUngateNobody(t *testing.T) {
 	}
 }
 
+// A cut amid a page makes zeros of its rest, and no fault: gates that read as zeros ungate nobody, and drop no group.
+func TestFilesCutAmidAPageUngateNobody(t *testing.T) {
+	for _, kind := range []Kind{SPSC, MPMC} {
+		for _, group := range []bool{false, true} {
+			st, err := os.Stat(ringFile(cutRing(t, small.of(kind)), nameCursors))
+			must(t, err)
+			for size := int64(8); size < st.Size()-4096; size += 8 * (1 + st.Size()/8/300) {
+				r := cutRing(t, small.of(kind))
+				p := newProducerOn(t, r, again(t, r, Produce))
+				consumers := again(t, r, Consume)
+				if group {
+					g, err := r.GrantMember("g", GroupPolicy{})
+					must(t, err)
+					_, err = consumers.Member(g, MemberOptions{})
+					must(t, err)
+				} else {
+					newReaderOn(t, r, consumers, Policy{Slow: Block}, Newest())
+				}
+				for err = nil; err == nil; {
+					err = p.Publish(make([]byte, 1000))
+				}
+				if err != ErrBackPressure {
+					t.Fatal(err)
+				}
+				limit, dropped := r.limit.Load(), r.droppedWord(r.consumers).Load()
+				must(t, os.Truncate(ringFile(r, nameCursors), size))
+				if err := p.Publish(make([]byte, 1000)); !corruptOf(err, nameCursors) {
+					t.Errorf("%v, cut to %d: %v, want ErrCorrupt of cursors", kind, size, err)
+				}
+				if got := r.limit.Load(); got != limit {
+					t.Errorf("%v, cut to %d: the limit went from %d to %d", kind, size, limit, got)
+				}
+				if got := r.droppedWord(r.consumers).Load(); got != dropped {
+					t.Errorf("%v, cut to %d: the group was dropped, %d", kind, size, got)
+				}
+				r.Close()
+				p.Ring().Close()
+				consumers.Close()
+			}
+		}
+	}
+}
+
+// Of a message that a cut amid a page left half of, a copying reader hands nothing out, and a reader in place is told when its look ends.
+func TestAMessageCutAmidAPage(t *testing.T) {
+	for _, policy := range []Slow{Block, Drop, Lossy} {
+		r := cutRing(t, small.of(MPMC))
+		p := newProducerOn(t, r, again(t, r, Produce))
+		rd := newReaderOn(t, r, again(t, r, Consume), Policy{Slow: policy, Patience: time.Hour}, Newest())
+		publish(t, p, "%01000d", 7)
+		must(t, os.Truncate(ringFile(r, nameRing), int64(r.offData+rd.Position()%r.capacity)+100))
+		handed := false
+		err := rd.Ring().Guard(func() { _, handed = rd.Next() })
+		if !corruptOf(err, nameRing) || handed && policy != Block {
+			t.Errorf("%v: %v, want ErrCorrupt of ring; a message: %v", policy, err, handed)
+		}
+	}
+}
+
+// A callback may close all that the guard watches over.
+func TestARingClosedUnderItsGuard(t *testing.T) {
+	r := newFileRing(t, small.of(MPMC))
+	c := again(t, r, Consume)
+	rd := newReaderOn(t, r, c, Policy{Slow: Block}, Newest())
+	if err := c.Guard(func() {
+		rd.Close()
+		c.Close()
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 // Readers go without a shield, so that a program never acts on zeros: the look that comes upon what is gone ends its callback.
 func TestTruncatedRingHandsNoZerosToReaders(t *testing.T) {
 	r := cutRing(t, small.of(MPMC))

@@ -124,10 +124,11 @@ func (p *Producer) gateOfGroups(bound, end uint64, holder *Holder) uint64 {
 		return bound
 	}
 	p.groups = r.viewGroups(p.groups, false)
+	r.cursors.TouchEnd()
 	for i := range p.groups {
 		v := &p.groups[i]
 		g := v.gate + v.mayLag()
-		if !before(g, bound) || v.members == 0 && before(g, end) && r.dropGroup(v) {
+		if !before(g, bound) || v.members == 0 && before(g, end) && !p.shield.Cut() && r.dropGroup(v) { // members that are gone look like none
 			continue
 		}
 		bound = g

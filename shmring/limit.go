@@ -73,6 +73,8 @@ func (p *Producer) look(size uint64) (holder Holder, end uint64, err error) {
 	if !p.single {
 		bound = p.gateOfClaims(bound, &holder)
 	}
+	r.cursors.TouchEnd()
+	r.control.TouchEnd()
 	if p.shield.Cut() { // after the loads: gates that are gone look like none
 		return holder, 0, p.cut()
 	}

@@ -70,6 +70,7 @@ func (r *Ring) intact(pos uint64) (limit uint64, ok bool) {
 	shm.FenceLoads()
 	// order: acquire, pair [limit] with Producer.refresh.
 	limit = r.limit.Load()
+	r.ring.TouchEnd() // what was cut off reads as zeros
 	return limit, int64(limit-pos) <= int64(r.capacity)
 }
 

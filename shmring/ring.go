@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 	"golang.org/x/sys/unix"
@@ -68,9 +69,10 @@ type Ring struct {
 
 	tail, limit, usedProducers, usedConsumers *shm.Word
 
-	mu     sync.Mutex
-	users  int // handles and inspections under way
-	closed bool
+	mu      sync.Mutex
+	users   int         // handles and inspections under way
+	retired atomic.Bool // the memory is given back: Guard looks at it no more
+	closed  bool
 
 	populateOnce sync.Once
 }
@@ -332,7 +334,7 @@ func (r *Ring) MarkClosing() error {
 // calls may be nested.
 func (r *Ring) Guard(f func()) error {
 	faulted := 0
-	if !shm.Guard(f, &faulted, r.ring, r.cursors, r.control) {
+	if !shm.Guard(f, &faulted, &r.retired, r.ring, r.cursors, r.control) {
 		return r.cut()
 	}
 	return r.cutShort(faulted)
@@ -405,6 +407,7 @@ func (r *Ring) Close() error {
 }
 
 func (r *Ring) dispose() error {
+	r.retired.Store(true)
 	err := errors.Join(r.ring.Retire(), r.cursors.Retire(), r.control.Retire())
 	if r.shield != nil { // nil if the ring could not be opened
 		r.shield.Lower()

@@ -101,7 +101,7 @@ func (p *Producer) drop(c *patience, slot, was uint64, s state, credit uint64) b
 	}
 	*c = patience{}
 	// order: acquire, pair [cursor] with Reader.publish: while this producer looked for claims it may have gone on.
-	if r.consumerWord(slot, cCursor).Load() != cursor {
+	if r.consumerWord(slot, cCursor).Load() != cursor || p.shield.Cut() {
 		return false
 	}
 	// order: sequentially consistent, pair [dropped] with every scan and with Reader.checkGate.

@@ -4,14 +4,16 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // Guard runs f and turns a look at a page that is gone from one of the given memories (somebody cut the file short: SIGBUS)
-// into faulted = true, and the memory's place among those given into which; every other panic goes on, that of a write to read-only memory too. It blocks as long as f does.
+// into faulted = true, and the memory's place among those given into which; every other panic goes on, that of a write to read-only memory too.
+// After f it looks at the memories' ends itself, unless they are retired by then. It blocks as long as f does.
 // Nested calls are fine.
-func Guard(f func(), which *int, memories ...Memory) (faulted bool) {
+func Guard(f func(), which *int, retired *atomic.Bool, memories ...Memory) (faulted bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
@@ -33,6 +35,11 @@ func Guard(f func(), which *int, memories ...Memory) (faulted bool) {
 		panic(r)
 	}()
 	f()
+	for i := range memories {
+		if !retired.Load() { // f may have closed what it used
+			memories[i].TouchEnd()
+		}
+	}
 	return false
 }
 

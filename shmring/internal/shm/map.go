@@ -104,6 +104,15 @@ func (m Memory) Touch(off, n uint64) {
 	}
 }
 
+// TouchEnd loads the memory's last word, which faults if the file was cut short before it. A cut amid a page makes zeros of the page's rest
+// and no fault: who has looked at a page looks at the end as well, and knows then that nothing before it was cut, but for the last page's
+// own rest. It costs a load; unmapped memory has no end that could be missing.
+func (m Memory) TouchEnd() {
+	if m.mapped {
+		m.Word(uint64(len(m.b)) - 8).Peek() // order: none, the value does not matter.
+	}
+}
+
 // Retire gives the memory behind the mapping back and leaves PROT_NONE in its place, for ever: a stale look faults instead
 // of reading somebody else's bytes. The address space is not reused.
 func (m Memory) Retire() error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -147,7 +148,7 @@ func TestTruncatedAndLongerAgain(t *testing.T) {
 	})
 	faults, which := 0, 0
 	for i := 0; faults < 20 && i < 500_000; i++ {
-		if Guard(func() { m.Word(uint64(i) % pages * 4096).Store(1) }, &which, m) {
+		if Guard(func() { m.Word(uint64(i) % pages * 4096).Store(1) }, &which, new(atomic.Bool), m) {
 			faults++
 		}
 	}
