@@ -16,7 +16,8 @@ import (
 // that the callback has already handled are given back first. Publish from another goroutine, or keep what there is to be published
 // until Poll has returned.
 //
-// It is said of every subscription that publishers wait for, a member of a group too, whatever its slow policy. It is not said of two
+// It is said of every subscription that publishers wait for, a member of a group too, whatever its slow policy: that of Drop or Evict would
+// make room after its patience, at the price of what the subscription has not read. It is not said of two
 // goroutines or processes that wait for each other, nor where the messages come through iter.Pull, nor of a second publisher of the
 // goroutine whose claim is open. Nor is it said of a group's message that a member left behind, or that is retried: any member may take it,
 // but only in its next Poll. Where the group has no other member than the one whose callback waits, nobody does, and the wait ends with

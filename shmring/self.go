@@ -66,7 +66,8 @@ func (h *hand) end() {
 }
 
 // SelfBlocked tells whether what bounded the last claim that failed is a reader, or a member's range, of this process that the calling
-// goroutine works through just now, between Begin and End: then no waiting makes room, whatever others do. What it has worked through is
+// goroutine works through just now, between Begin and End: then no waiting makes room but a Drop or Evict
+// reader's patience. What it has worked through is
 // given back first, so blocked is said only of the message at hand; where that gave something back it returns false, and the next claim
 // tells.
 //
