@@ -94,6 +94,8 @@ func TestChild(t *testing.T) {
 		}
 		defer c.Close()
 		sayWhatComes(t, subscribe(t, c, "t", combined[how].options...))
+	case "user": // asks for what it is told to ask for, as another user
+		serveUser(t, socket)
 	case "descriptors": // says what it was given
 		for _, fd := range descriptors(t) {
 			fmt.Println("has", fd.target)
@@ -115,7 +117,13 @@ type child struct {
 
 func start(t *testing.T, role string) *child {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
+	return run(t, exec.Command(os.Args[0]), role)
+}
+
+// run starts TestChild by a command that names this test binary.
+func run(t *testing.T, cmd *exec.Cmd, role string) *child {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "-test.run=^TestChild$")
 	cmd.Env = append(os.Environ(), "BUS_TEST_CHILD="+role)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

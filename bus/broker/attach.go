@@ -224,12 +224,12 @@ func (s *session) draw(e *entry, grant func(*shmring.Ring) (shmring.Grant, error
 // takeShare counts a slot for a user, or refuses it. A user at the limit may have given slots back since the last round without a
 // word, so that is looked for first.
 func (b *Broker) takeShare(uid uint32) error {
-	limit := 0 // a reload may change it
+	has, limit := 0, 0 // a reload may change the limit
 	take := func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		limit = b.config.MaxSlotsPerUser
-		if b.perUser[uid] >= limit {
+		has, limit = b.perUser[uid], b.config.MaxSlotsPerUser
+		if has >= limit {
 			return false
 		}
 		b.perUser[uid]++
@@ -242,7 +242,7 @@ func (b *Broker) takeShare(uid uint32) error {
 	if take() {
 		return nil
 	}
-	return control.Errorf(control.CodeLimit, "max_slots_per_user is reached: user %d has %d slots", uid, limit).
+	return control.Errorf(control.CodeLimit, "max_slots_per_user is reached: user %d has %d of %d slots", uid, has, limit).
 		WithHint("close handles that are not needed, or raise max_slots_per_user")
 }
 
