@@ -46,13 +46,14 @@ func TestParkedMessagesAreRetried(t *testing.T) {
 		stop, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
+			var why error
 			for m, err := range sub.Messages(stop) {
-				if err != nil {
-					ended <- err
-					return
+				if why = err; err != nil {
+					break
 				}
 				got <- fmt.Sprintf("%s %d %v", m.Bytes(), m.Delivery(), m.Redelivered())
 			}
+			ended <- why // the loop is over, and has let go of the subscription
 		}()
 		retried, err := c.RetryParked(t.Context(), "q", parked...)
 		if err != nil || len(retried) != 3 {
