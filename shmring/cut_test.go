@@ -194,7 +194,7 @@ func TestTruncatedCursorsUngateNobody(t *testing.T) {
 }
 
 // A cut amid a page makes zeros of its rest, and no fault: gates that read as zeros ungate nobody, and drop no group.
-func TestFilesCutAmidAPageUngateNobody(t *testing.T) {
+func TestTruncatedAmidAPageUngatesNobody(t *testing.T) {
 	for _, kind := range []Kind{SPSC, MPMC} {
 		for _, group := range []bool{false, true} {
 			st, err := os.Stat(ringFile(cutRing(t, small.of(kind)), nameCursors))
@@ -237,7 +237,7 @@ func TestFilesCutAmidAPageUngateNobody(t *testing.T) {
 }
 
 // Of a message that a cut amid a page left half of, a copying reader hands nothing out, and a reader in place is told when its look ends.
-func TestAMessageCutAmidAPage(t *testing.T) {
+func TestTruncatedAmidAMessage(t *testing.T) {
 	for _, policy := range []Slow{Block, Drop, Lossy} {
 		r := cutRing(t, small.of(MPMC))
 		p := newProducerOn(t, r, again(t, r, Produce))
