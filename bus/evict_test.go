@@ -65,7 +65,7 @@ func TestAClientThatIsAskedToLeave(t *testing.T) {
 			return func() error { return s.Wait(t.Context()) }, s.Close
 		},
 		"a subscription that sleeps": func(t *testing.T, c *bus.Conn) (func() error, func() error) {
-			s := subscribe(t, c, "t", bus.Idle(&bus.Sleep{Spins: -1, Yields: -1}))
+			s := subscribe(t, c, "t", bus.Idle(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1}))
 			return func() error { return s.Wait(t.Context()) }, s.Close
 		},
 		"one of several that wait": func(t *testing.T, c *bus.Conn) (func() error, func() error) {

@@ -217,7 +217,7 @@ func TestADurableGroupThatNobodyServesLosesWhatItCannotKeep(t *testing.T) {
 func TestWaitingMembers(t *testing.T) {
 	c := newBus(t, queue("q"), queue("r"))
 	pub := publisher(t, c, "q")
-	for name, strategy := range map[string]bus.IdleStrategy{"sleep": &bus.Sleep{Spins: -1, Yields: -1}, "back off": &bus.Backoff{}} {
+	for name, strategy := range map[string]bus.IdleStrategy{"sleep": &bus.Sleep{Spins: -1, Yields: -1, Naps: -1}, "back off": &bus.Backoff{}} {
 		t.Run(name, func(t *testing.T) {
 			one, two, other := subscribe(t, c, "q", bus.Idle(strategy)), subscribe(t, c, "q"), subscribe(t, c, "r")
 			ended := make(chan error)

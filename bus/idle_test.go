@@ -68,3 +68,19 @@ func TestBackoffBeginsAnewAfterAReset(t *testing.T) {
 		t.Errorf("13 sleeps after a reset took %v", d)
 	}
 }
+
+func TestSleepNapsBeforeItSleeps(t *testing.T) {
+	for naps, least := range map[int]time.Duration{0: 60 * time.Microsecond, 5: 150 * time.Microsecond} {
+		s := &bus.Sleep{Spins: -1, Yields: -1, Naps: naps}
+		for range 2 {
+			start := time.Now()
+			for range max(naps, bus.DefaultNaps) {
+				s.Idle()
+			}
+			if d := time.Since(start); d < least { // the timer slack of the others covers one that a signal ends early
+				t.Errorf("%d naps took %v, want %v at least", naps, d, least)
+			}
+			s.Reset()
+		}
+	}
+}

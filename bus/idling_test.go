@@ -43,13 +43,13 @@ func TestAWaitTakesAnotherStrategy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			handle.set(&bus.Sleep{Spins: -1, Yields: -1})
+			handle.set(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1})
 			go func() { done <- handle.wait(ctx) }()
 			for range 20 { // asleep or on the way there
 				other := &telling{make(chan struct{})}
 				handle.set(other)
 				<-other.idles
-				handle.set(&bus.Sleep{Spins: -1, Yields: -1})
+				handle.set(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1})
 			}
 			handle.set(nil)
 			handle.set(&bus.Sleep{})

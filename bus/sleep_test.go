@@ -13,7 +13,7 @@ import (
 )
 
 // atOnce sleeps without having spun.
-func atOnce() *bus.Sleep { return &bus.Sleep{Spins: -1, Yields: -1} }
+func atOnce() *bus.Sleep { return &bus.Sleep{Spins: -1, Yields: -1, Naps: -1} }
 
 func within(t *testing.T, what string, done <-chan error) error {
 	t.Helper()

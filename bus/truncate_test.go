@@ -92,7 +92,7 @@ func TestTruncatedFilesAreErrorsOfPublishers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.SetIdle(&bus.Sleep{Spins: -1, Yields: -1})
+				p.SetIdle(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1})
 				if err := publish(p); err != nil {
 					t.Fatal(err)
 				}

@@ -43,6 +43,7 @@ type order struct {
 	Pause uint32 `json:"pause,omitempty"` // floor: PAUSE between looks
 	Start int64  `json:"start,omitempty"` // one way: when the first message is due, CLOCK_MONOTONIC
 	Gaps  []gap  `json:"gaps,omitempty"`  // judge: those of side 0
+	Spin  bool   `json:"spin,omitempty"`  // gather: they spin, and never sleep
 	Every int64  `json:"every,omitempty"` // wake: nanoseconds between two messages; idle: for how long
 }
 

@@ -14,7 +14,7 @@ import (
 //
 //	parent ── idle 1, idle N ──────────────> side 1: subscriptions that sleep, and nothing comes
 //	       ── bell, wake, bell, wake ... ──> both: a word and a futex, then messages, each to one who sleeps
-//	       ── publish ─────────────────────> side 0, nobody subscribes
+//	       ── publish ─────────────────────> side 0, nobody subscribes; then with one on side 1 that spins
 //	       ── gather N, rouse, publish ────> side 1, then side 0: wakes all N each time; publishes without a break
 //	       ── dismiss ─────────────────────> side 1: all have seen the last message
 
@@ -42,8 +42,10 @@ type WakeRun struct {
 	IdleAllShare float64 `json:"idle_all_share"` // for Idlers of them, in one process
 
 	PublishNs        float64 `json:"publish_cpu_ns"`         // thread's processor time per message, nobody subscribed
+	PublishReadNs    float64 `json:"publish_cpu_read_ns"`    // with one lossy subscription that never sleeps: what being read costs
 	PublishCrowdedNs float64 `json:"publish_cpu_crowded_ns"` // with Sleepers lossy subscriptions that sleep whenever they have caught up
-	RatioCrowded     float64 `json:"ratio_crowded"`
+	RatioCrowded     float64 `json:"ratio_crowded"`          // to PublishNs
+	RatioRead        float64 `json:"ratio_crowded_to_read"`  // to PublishReadNs: what sleeping adds
 	RouseNs          float64 `json:"rouse_cpu_ns"`     // thread's processor time of a publication that wakes all Sleepers
 	RouseOneNs       float64 `json:"rouse_one_cpu_ns"` // that wakes one
 
@@ -77,8 +79,10 @@ var wakeFigures = []figure[WakeRun]{
 	{"idle_one_share", func(r *WakeRun) *float64 { return &r.IdleOneShare }},
 	{"idle_all_share", func(r *WakeRun) *float64 { return &r.IdleAllShare }},
 	{"publish_cpu_ns", func(r *WakeRun) *float64 { return &r.PublishNs }},
+	{"publish_cpu_read_ns", func(r *WakeRun) *float64 { return &r.PublishReadNs }},
 	{"publish_cpu_crowded_ns", func(r *WakeRun) *float64 { return &r.PublishCrowdedNs }},
 	{"ratio_crowded", func(r *WakeRun) *float64 { return &r.RatioCrowded }},
+	{"ratio_crowded_to_read", func(r *WakeRun) *float64 { return &r.RatioRead }},
 	{"rouse_one_cpu_ns", func(r *WakeRun) *float64 { return &r.RouseOneNs }},
 	{"rouse_cpu_ns", func(r *WakeRun) *float64 { return &r.RouseNs }},
 	{"floor_p50_ns", func(r *WakeRun) *float64 { return &r.Floor.P50Ns }},
@@ -226,7 +230,7 @@ func (run *WakeRun) wakeUps(ctx context.Context, p *pair, o *WakeOptions) error 
 	return nil
 }
 
-// publications measures the publisher's thread: with nobody subscribed, with one asleep, with the crowd.
+// publications measures the publisher's thread: with nobody subscribed, with one who reads, with one asleep, with the crowd.
 func (run *WakeRun) publications(ctx context.Context, p *pair, o *WakeOptions) error {
 	many, rousing := uint64(o.Messages), max(10, uint64(o.Count)/10)
 	perMessage := func(do string, count uint64, every time.Duration) (float64, error) {
@@ -239,6 +243,15 @@ func (run *WakeRun) publications(ctx context.Context, p *pair, o *WakeOptions) e
 		return err
 	}
 	if run.PublishNs, err = perMessage("publish", many, 0); err != nil {
+		return err
+	}
+	if _, err := p.do(ctx, order{Do: "gather", Count: 1, Spin: true}); err != nil {
+		return err
+	}
+	if run.PublishReadNs, err = perMessage("publish", many, 0); err != nil {
+		return err
+	}
+	if err := p.dismiss(ctx, 1, run.next); err != nil {
 		return err
 	}
 	for _, step := range []struct {
@@ -257,6 +270,7 @@ func (run *WakeRun) publications(ctx context.Context, p *pair, o *WakeOptions) e
 				return err
 			}
 			run.RatioCrowded = ratio(run.PublishCrowdedNs, run.PublishNs)
+			run.RatioRead = ratio(run.PublishCrowdedNs, run.PublishReadNs)
 		}
 		if err := p.dismiss(ctx, step.sleepers, run.next); err != nil {
 			return err

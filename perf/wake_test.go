@@ -18,11 +18,11 @@ func TestWakeCountsTheWakeUpsAndWhatTheyCost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(r.Runs) != 2 || r.Count != tinyCount || r.BareP50Ns <= 0 || r.Percentiles.P50Ns <= 0 || r.PublishNs <= 0 || r.PublishCrowdedNs <= 0 ||
+		if len(r.Runs) != 2 || r.Count != tinyCount || r.BareP50Ns <= 0 || r.Percentiles.P50Ns <= 0 || r.PublishNs <= 0 || r.PublishReadNs <= 0 || r.PublishCrowdedNs <= 0 ||
 			r.RouseNs <= 0 || r.RouseOneNs <= 0 || r.IdleOneShare < 0 || r.Floor.P50Ns <= 0 || r.Sleepers != 3 || r.Idlers != 4 {
 			t.Errorf("%s: %+v", kind, r)
 		}
-		if len(r.Table()) != 16 || r.Verdict() == "" {
+		if len(r.Table()) != 18 || r.Verdict() == "" {
 			t.Errorf("%s: a table of %d rows, %q", kind, len(r.Table()), r.Verdict())
 		}
 	}

@@ -28,7 +28,7 @@ var wakeSteps = map[string]func(*worker, order) (answer, error){
 	"rouse":   (*worker).publish,
 }
 
-// crowd is subscriptions that sleep, each in a goroutine of its own, which the kernel sees as a thread.
+// crowd is subscriptions, most of which sleep, each in a goroutine of its own, which the kernel sees as a thread.
 type crowd struct {
 	end    context.CancelFunc
 	wait   sync.WaitGroup
@@ -58,7 +58,7 @@ func processCPU() (int64, error) {
 	return u.Utime.Nano() + u.Stime.Nano(), os.NewSyscallError("getrusage", err)
 }
 
-// gather starts a crowd of lossy subscriptions that sleep, by the defaults of [bus.Sleep].
+// gather starts a crowd of lossy subscriptions that sleep, by the defaults of [bus.Sleep], or that spin.
 func (w *worker) gather(o order) (answer, error) {
 	if w.Side == 0 {
 		return answer{}, nil
@@ -66,12 +66,19 @@ func (w *worker) gather(o order) (answer, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.crowd = &crowd{end: cancel, failed: make(chan error, o.Count), seen: make([]atomic.Uint64, o.Count)}
 	for i := range w.crowd.seen {
-		s, err := w.subscribe(bus.Lossy(), bus.Idle(&bus.Sleep{}))
+		var idle bus.IdleStrategy = &bus.Sleep{}
+		if o.Spin {
+			idle = &bus.BusySpin{}
+		}
+		s, err := w.subscribe(bus.Lossy(), bus.Idle(idle))
 		if err != nil {
 			cancel()
 			return answer{}, fmt.Errorf("subscription %d of %d: %w", i, o.Count, err)
 		}
 		w.crowd.wait.Go(func() { w.crowd.sleep(ctx, s, &w.crowd.seen[i]) })
+	}
+	if o.Spin {
+		return answer{}, nil
 	}
 	return answer{}, settle()
 }
@@ -187,7 +194,7 @@ func (w *worker) wakeUps(o order) (answer, error) {
 	}
 	if o.Count == 0 {
 		var err error
-		w.sleeper, err = w.subscribe(bus.Slow(bus.Block), bus.Idle(&bus.Sleep{Spins: -1, Yields: -1}))
+		w.sleeper, err = w.subscribe(bus.Slow(bus.Block), bus.Idle(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1}))
 		return answer{}, err
 	}
 	h := newHistogram()

@@ -52,7 +52,7 @@ func publish() {
 // ways are the kinds of subscriptions that follow has.
 var ways = map[string][]bus.SubscribeOption{
 	"block": {bus.Slow(bus.Block)},
-	"sleep": {bus.Slow(bus.Block), bus.Idle(&bus.Sleep{Spins: -1, Yields: -1})},
+	"sleep": {bus.Slow(bus.Block), bus.Idle(&bus.Sleep{Spins: -1, Yields: -1, Naps: -1})},
 	"copy":  {bus.Slow(bus.Drop), bus.Patience(time.Hour)},
 }
 

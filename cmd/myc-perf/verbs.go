@@ -96,7 +96,7 @@ func wakeCommand() *cobra.Command {
 The wake-up: from before the publication to the message in the hands of a subscription that slept, beside a bare store and
 futex wake-up between the same two processes, in slices by turns. Idling: the share of a core that one subscription, and
 many in one process, use while nothing comes. Publishing: the processor time of the publisher's thread for each message, with
-nobody subscribed and with a crowd that sleeps whenever it has caught up; and for a message that wakes the whole crowd. Every
+nobody subscribed, with one subscription that spins, and with a crowd that sleeps whenever it has caught up; and for a message that wakes the whole crowd. Every
 message to the sleeper is checked, and the crowd must have seen the last one.`,
 		Example: "  myc-perf wake\n" +
 			"  myc-perf wake --sleepers 10 --count 10000 --repeat 5 -o json",
