@@ -46,8 +46,8 @@ type WakeRun struct {
 	PublishCrowdedNs float64 `json:"publish_cpu_crowded_ns"` // with Sleepers lossy subscriptions that sleep whenever they have caught up
 	RatioCrowded     float64 `json:"ratio_crowded"`          // to PublishNs
 	RatioRead        float64 `json:"ratio_crowded_to_read"`  // to PublishReadNs: what sleeping adds
-	RouseNs          float64 `json:"rouse_cpu_ns"`     // thread's processor time of a publication that wakes all Sleepers
-	RouseOneNs       float64 `json:"rouse_one_cpu_ns"` // that wakes one
+	RouseNs          float64 `json:"rouse_cpu_ns"`           // thread's processor time of a publication that wakes all Sleepers
+	RouseOneNs       float64 `json:"rouse_one_cpu_ns"`       // that wakes one
 
 	next uint64 // sequence number of the next message
 }
