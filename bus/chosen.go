@@ -133,7 +133,9 @@ func (s *Subscription) pollChosen(limit int, handle func(m Message) error) (n in
 		if s.chosen.inPlace && !r.Stayed() {
 			return n, r.Err()
 		}
-		n++
+		if n++; n%lookEvery == 0 && s.evicted() != nil {
+			return n, nil // the next call says so
+		}
 	}
 	return n, nil
 }

@@ -43,7 +43,7 @@ func TestASleeperIsAskedToLeave(t *testing.T) {
 	}
 }
 
-// Whatever a handle does next, it ends with ErrEvicted, and says the same from then on.
+// Whatever a handle does next, it ends with ErrEvicted, gives its slot back, and says the same from then on.
 func TestAClientThatIsAskedToLeave(t *testing.T) {
 	b := bustest.New(t, topic.Config{Name: "t", Size: topic.MiB}, topic.Config{Name: "other", Size: topic.MiB})
 	admin := b.Dial("admin")
@@ -107,15 +107,18 @@ func TestAClientThatIsAskedToLeave(t *testing.T) {
 						return err
 					}
 					claim.Abort()
+					poll(t, stays) // what was aborted takes room
 				}
 			}, p.Close
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			before := slotsOf(t, admin, "victim")
 			next, end := open(t, victim)
 			evict(t, admin, "victim", bus.EvictOptions{Topic: "t", Reason: "in the way"})
 			err := next()
 			wantIs(t, err, bus.ErrEvicted)
+			eventually(t, "the broker lists its slot no more", func() bool { return slotsOf(t, admin, "victim") <= before })
 			wantIs(t, next(), bus.ErrEvicted)
 			if err := end(); err != nil {
 				t.Errorf("close: %v", err)

@@ -213,6 +213,9 @@ func (s *Subscription) nothing(n int) error {
 	if end == nil {
 		return err
 	}
+	if end.evicted { // since the call looked for that
+		return s.leave(end)
+	}
 	if s.peek() { // it came between the look before and the end
 		return nil
 	}
