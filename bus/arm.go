@@ -41,7 +41,8 @@ func (s *Subscription) FD() (int, error) {
 // What there is to say Poll says, errors as well.
 //
 // FD may become readable for nothing: every ten seconds, as every sleep has an end, each 50 ms for a member of a group, and when another
-// subscription of the topic is woken. Arm costs a few microseconds and does not block. Errors are those of FD.
+// subscription of the topic is woken. Arm costs a few microseconds and does not block. Errors are those of FD, and [ErrEvicted], which closes
+// the subscription and FD with it.
 func (s *Subscription) Arm() error {
 	if _, err := s.FD(); err != nil {
 		return err
@@ -49,6 +50,9 @@ func (s *Subscription) Arm() error {
 	e := s.event
 	e.drain()
 	there, err := s.look()
+	if s.event == nil { // it had to leave: the descriptor is closed, and its number may be somebody else's
+		return err
+	}
 	if there || err != nil && !s.mayReturn(err) {
 		e.signal()
 		return nil
@@ -104,6 +108,7 @@ type waker struct {
 	mu      sync.Mutex
 	armed   map[*event]*arming // nil: not armed
 	alarm   *shmring.Alarm     // ends the sleep under way
+	on      []*mapping         // of whose end the alarm tells
 	changed chan struct{}      // has room for one: the same for a wait
 	running bool
 }
@@ -182,6 +187,10 @@ func (w *waker) run() {
 func (w *waker) round() (armed []shmring.Armed, d time.Duration, alarm *shmring.Alarm) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, m := range w.on {
+		m.calm(w.alarm)
+	}
+	w.on = w.on[:0]
 	if len(w.armed) == 0 {
 		w.running = false
 		return nil, 0, nil
@@ -190,6 +199,10 @@ func (w *waker) round() (armed []shmring.Armed, d time.Duration, alarm *shmring.
 	now := time.Now()
 	d = time.Hour
 	for e, a := range w.armed {
+		if a != nil && a.wakes { // before the look at its end
+			a.topic.alert(w.alarm)
+			w.on = append(w.on, a.topic)
+		}
 		switch {
 		case a == nil:
 		case a.over(now):
