@@ -60,7 +60,7 @@ type seat struct {
 // follower attaches a handle's topic again, once it has ended and is there again. The connection's keeper does that, so that the handle's
 // own calls never wait for a broker:
 //
-//	handle: take <── heir <── keeper: attach          handle: take ──> left ──> keeper: close
+//	handle: take <── heir <── keeper: attach          handle: leave ──> left ──> keeper: close
 type follower struct {
 	name   string
 	attach func(context.Context) (*heir, error)
@@ -88,8 +88,8 @@ func (c *Conn) follow(name string, topic *mapping, handle func() any, attach fun
 	return f
 }
 
-// take returns what the handle goes on with, in exchange for what it leaves; nil while there is nothing.
-func (f *follower) take(from *heir) *heir {
+// take returns what the handle goes on with; nil while there is nothing. What it leaves for that it gives to leave when it has done with it.
+func (f *follower) take() *heir {
 	if f == nil {
 		return nil
 	}
@@ -100,8 +100,14 @@ func (f *follower) take(from *heir) *heir {
 		return nil
 	}
 	f.heir, f.topic = nil, h.topic
-	f.left = append(f.left, from)
 	return h
+}
+
+// leave has the keeper close what the handle has left: nobody touches that any more.
+func (f *follower) leave(h *heir) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = append(f.left, h)
 }
 
 // comes tells whether there may still be something to take.

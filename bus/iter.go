@@ -29,6 +29,9 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 		l := loop{s: s, ctx: ctx, yield: yield}
 		defer l.asleep.end()
 		for l.again = true; l.again; { // once for each topic that the subscription goes on with
+			if s.left != nil {
+				s.leaveOld()
+			}
 			if fault := s.from.Ring().Guard(l.run); fault != nil && !l.left {
 				yield(Message{}, fault)
 				return

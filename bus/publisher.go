@@ -89,10 +89,11 @@ func (p *Publisher) ended(end *ending) error {
 		_ = p.Close() // what it published is committed; an open claim is aborted
 		return end.err
 	}
-	h := p.next.take(&heir{topic: p.topic, slot: p.slot, producer: p.ring})
+	h := p.next.take()
 	if h == nil {
 		return end.err
 	}
+	p.next.leave(&heir{topic: p.topic, slot: p.slot, producer: p.ring})
 	p.use(h)
 	return &RecreatedError{Topic: h.topic.ring.Name()}
 }

@@ -33,6 +33,7 @@ type Subscription struct {
 	slot    slot
 	conn    *Conn
 	next    *follower
+	left    *heir // what it has left for another topic in the call before: nil again once the keeper has it
 	seat    atomic.Pointer[seat]
 }
 
@@ -134,6 +135,9 @@ func (s *Subscription) Poll(limit int, handle func(m Message) error) (n int, err
 	if end := s.evicted(); end != nil {
 		return 0, s.leave(end)
 	}
+	if s.left != nil {
+		s.leaveOld()
+	}
 	if s.pending != nil {
 		return 0, s.takePending()
 	}
@@ -219,12 +223,19 @@ func (s *Subscription) nothing(n int) error {
 	if s.peek() { // it came between the look before and the end
 		return nil
 	}
-	h := s.next.take(&heir{topic: s.topic, slot: s.slot, reader: s.from})
+	h := s.next.take()
 	if h == nil {
 		return end.err
 	}
+	s.left = &heir{topic: s.topic, slot: s.slot, reader: s.from} // the call is not done with it
 	s.use(h)
 	return &RecreatedError{Topic: h.topic.ring.Name(), Missed: h.missed}
+}
+
+// leaveOld gives the keeper what the call before has left.
+func (s *Subscription) leaveOld() {
+	s.next.leave(s.left)
+	s.left = nil
 }
 
 // peek looks whether there is a message, and leaves it where it is.
@@ -274,6 +285,9 @@ func (s *Subscription) Wait(ctx context.Context) error {
 func (s *Subscription) look() (there bool, err error) {
 	if end := s.evicted(); end != nil {
 		return false, s.leave(end)
+	}
+	if s.left != nil {
+		s.leaveOld()
 	}
 	if s.pending != nil {
 		return true, nil
@@ -348,6 +362,9 @@ func (s *Subscription) Close() error {
 	if s.event != nil {
 		s.conn.waker.close(s.event)
 		s.event = nil
+	}
+	if s.left != nil {
+		s.leaveOld()
 	}
 	s.conn.endFollowing(s.next)
 	s.next = nil
