@@ -15,9 +15,10 @@ import (
 // Nested calls are fine.
 func Guard(f func(), which *int, retired *atomic.Bool, memories ...Memory) (faulted bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	over := false
 	defer func() {
 		r := recover()
-		if r == nil {
+		if r == nil || over && retired.Load() { // they went while this looked at their ends
 			return
 		}
 		if e, ok := r.(runtime.Error); ok {
@@ -35,6 +36,7 @@ func Guard(f func(), which *int, retired *atomic.Bool, memories ...Memory) (faul
 		panic(r)
 	}()
 	f()
+	over = true
 	for i := range memories {
 		if !retired.Load() { // f may have closed what it used
 			memories[i].TouchEnd()
