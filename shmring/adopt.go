@@ -111,9 +111,14 @@ func (m *Member) putDown(to slotKind) {
 
 // leftOrphan tells the members of a group that there is something to adopt, those that sleep, too.
 func (r *Ring) leftOrphan(group uint64) {
-	// order: sequentially consistent, pair [orphans] with Member.adopt: after the slot's state and lock.
+	// order: sequentially consistent, pair [orphans] with Member.adopt and Member.Ready: after the slot's state and lock.
 	r.groupWord(group, gOrphans).Add(1)
-	shm.FutexWake(r.ring.Word32(offWake)) // consumers may not change the word; a sleeper that just goes to sleep wakes by itself
+	shm.FutexWake(r.orphansHalf(group))
+}
+
+// orphansHalf is the half of a group's orphans that changes with each (words are little-endian): the kernel's futexes are of 32 bits.
+func (r *Ring) orphansHalf(group uint64) *shm.Word32 {
+	return r.cursors.Word32(r.offGroups + groupSize*group + gOrphans)
 }
 
 // repairMember frees the slot of a dead member, or leaves it as an orphan if it has messages in its hands.

@@ -18,6 +18,8 @@ type Armed struct {
 	ring       *Ring
 	generation uint32
 	within     time.Duration // how long at most nobody need look
+	orphans    *shm.Word32   // of a member: what else tells, and what it was
+	seen       uint32
 }
 
 // Arm announces a handle as one that sleeps, and looks once more whether it has something to say: then there is true. Otherwise the next
@@ -37,10 +39,8 @@ func Arm(s Sleeper) (a Armed, there bool, err error) {
 		if !fenced {
 			a.within = nap
 		}
-		if _, member := s.(*Member); member {
-			a.within = min(a.within, repairAfter) // as in Sleep
-		}
 		there = s.stirs()
+		a.orphans, a.seen = s.tells()
 	})
 	return a, there, err
 }
@@ -53,7 +53,8 @@ func (a Armed) Woken() bool {
 	woken := true // a ring that cannot be looked at is for its handle to tell
 	_ = a.ring.Guard(func() {
 		// order: acquire, pair [wake] with Producer.wakeReaders.
-		woken = a.ring.ring.Word32(offWake).Load() != a.generation || a.ring.closing()
+		woken = a.ring.ring.Word32(offWake).Load() != a.generation || a.ring.closing() ||
+			a.orphans != nil && a.orphans.Load() != a.seen // order: acquire, pair [orphans] with Ring.leftOrphan.
 	})
 	return woken
 }
@@ -65,9 +66,16 @@ func AwaitWakes(d time.Duration, alarm *Alarm, armed []Armed) error {
 	if len(armed) > MaxSleepers {
 		armed, d = armed[:MaxSleepers], min(d, nap)
 	}
-	words, values := make([]*shm.Word32, 0, len(armed)+1), make([]uint32, 0, len(armed)+1)
+	words, values := make([]*shm.Word32, 0, 2*len(armed)+1), make([]uint32, 0, 2*len(armed)+1)
+	room := shm.MaxWaitAny - 1 - len(armed) // for words beside wake and the alarm, as in Sleep
 	for _, a := range armed {
 		words, values = append(words, a.ring.ring.Word32(offWake)), append(values, a.generation)
+		if a.orphans != nil && room > 0 {
+			words, values = append(words, a.orphans), append(values, a.seen)
+			room--
+		} else if a.orphans != nil {
+			d = min(d, unseenOrphan)
+		}
 	}
 	words, values = append(words, &alarm.word), append(values, 0)
 	err := shm.FutexWaitAny(words, values, d)

@@ -57,7 +57,7 @@
 //	[start]      Ring.startGroup                              Ring.viewGroups, Ring.joinGroup, Ring.owns
 //	[head]       Member.take, Ring.startGroup                 Member.take, Ring.viewGroups, Ring.owns
 //	[from]       Member.take, acknowledge                     Ring.rangeOf, Ring.owns, Member.adoptSlot
-//	[orphans]    Ring.leftOrphan                              Member.adopt
+//	[orphans]    Ring.leftOrphan                              Member.adopt, Member.Ready
 //	[closing]    Ring.MarkClosing                             Ring.Closing
 //	[wake]       Producer.wakeReaders                         Ring.fallAsleep, every commit
 //	[asleep]     Ring.fallAsleep                              every commit

@@ -30,6 +30,13 @@ import (
 //	  one more refresh                             FUTEX_WAKE(space)
 //	  FUTEX_WAIT(space, s)
 //
+// A member sleeps on its group's orphans as well, since who leaves a range behind may be a consumer, who cannot change wake:
+//
+//	member sleeps                             who leaves an orphan, or repairs
+//	  orphans loaded, then the slots            the slot's state, and its lock falls
+//	  FUTEX_WAIT(wake, w; orphans, as loaded)      orphans + 1
+//	                                               FUTEX_WAKE(orphans)
+//
 // Honest words are never beyond: >= instead of = keeps what somebody scribbled from ending all wakes for good.
 //
 // Every sleep is bounded, which covers a process that was killed between its CAS and its FUTEX_WAKE.
@@ -46,10 +53,16 @@ const MaxSleepers = shm.MaxWaitAny - 1
 // nap is how long who cannot execute the barrier sleeps at a time.
 const nap = time.Millisecond
 
+// unseenOrphan is how long a member sleeps at a time that cannot wait for orphans too: who leaves one is a consumer, perhaps, and may not
+// change wake.
+const unseenOrphan = 50 * time.Millisecond
+
 // A Sleeper is a handle that has nothing to read for now: a [Reader] or a [Member].
 type Sleeper interface {
 	sleeper() (r *Ring, done bool)
 	stirs() bool // a look at the ring would not be in vain; called in the ring's guard
+	// orphans is the word that tells of what was left behind, and what it was before the last look; nil where nothing can be.
+	tells() (orphans *shm.Word32, seen uint32)
 }
 
 func (r *Reader) sleeper() (*Ring, bool) { return r.ring, r.done }
@@ -82,9 +95,10 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 	if len(sleepers) > MaxSleepers {
 		return fmt.Errorf("%w: %d readers sleep together, at most %d can", ErrLimit, len(sleepers), MaxSleepers)
 	}
-	var wordsOf [9]*shm.Word32
-	var valuesOf [9]uint32
+	var wordsOf [17]*shm.Word32
+	var valuesOf [17]uint32
 	words, values := wordsOf[:0], valuesOf[:0]
+	room := shm.MaxWaitAny - 1 - len(sleepers) // for words beside wake and the alarm
 	there := false
 	for _, s := range sleepers {
 		r, done := s.sleeper()
@@ -100,15 +114,18 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 			if w, fenced = r.fallAsleep(); !fenced {
 				d = min(d, nap)
 			}
-			if _, member := s.(*Member); member {
-				d = min(d, repairAfter) // an orphan may be left without a change of wake: consumers cannot change it
-			}
 			there = s.stirs()
 		})
 		if there || fault != nil {
 			return fault
 		}
 		words, values = append(words, r.ring.Word32(offWake)), append(values, w)
+		if orphans, seen := s.tells(); orphans != nil && room > 0 {
+			words, values = append(words, orphans), append(values, seen)
+			room--
+		} else if orphans != nil {
+			d = min(d, unseenOrphan)
+		}
 	}
 	if alarm == nil && len(words) == 1 {
 		return shm.FutexWait(words[0], values[0], d)
@@ -122,7 +139,12 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 		if alarm != nil && alarm.word.Load() != 0 {
 			return nil
 		}
-		err = shm.FutexWait(words[0], values[0], min(d, nap))
+		if alarm == nil && len(sleepers) == 1 {
+			d = min(d, unseenOrphan)
+		} else {
+			d = min(d, nap)
+		}
+		err = shm.FutexWait(words[0], values[0], d)
 	}
 	return err
 }
@@ -168,6 +190,13 @@ func (r *Reader) stirs() bool {
 
 // stirs looks at the head, the orphans and the topic's end.
 func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
+
+func (r *Reader) tells() (*shm.Word32, uint32) { return nil, 0 }
+
+// tells has what orphans was before stirs looked for them in vain: what was left behind since has changed it.
+func (m *Member) tells() (*shm.Word32, uint32) {
+	return m.ring.orphansHalf(m.group), uint32(m.orphansSeen)
+}
 
 // afterCommit is what a commit does when there is something to do after its stamp: readers to wake, a fence to execute before it is
 // known, or a file that was cut short to report.

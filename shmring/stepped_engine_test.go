@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -69,7 +68,8 @@ type proc struct {
 	mortal  bool
 	steady  bool // it is not interrupted: the load that the others run under
 
-	sleep        *sleep      // nil while it is awake
+	queued       *sleep // where it sleeps, or is about to; nil again once it is woken
+	asleep       bool
 	slept, naps  int         // how often it did, and how often a nap ended
 	waits        func() bool // whether what it sleeps for is there: it must not sleep on
 	unregistered bool        // barriers do not reach it yet
@@ -81,9 +81,8 @@ type scenario struct {
 	options  Options
 	preempts int
 	kills    int
-	beyond   bool          // TestSteppedCovers does not ask for it
-	sleeps   bool          // processes sleep and wake: 32-bit words are steps
-	naps     time.Duration // sleeps of at most so long end by themselves when all sleep; default a nap
+	beyond   bool // TestSteppedCovers does not ask for it
+	sleeps   bool // processes sleep and wake: 32-bit words are steps
 	set      func(w *world) []*proc
 	check    func(w *world) // after the common checks
 }
@@ -208,7 +207,7 @@ func (e *engine) stop() {
 
 func (e *engine) runnable(except *proc) (list []*proc) {
 	for _, q := range e.procs {
-		if !q.done && q.sleep == nil && q != except {
+		if !q.done && !q.asleep && q != except {
 			list = append(list, q)
 		}
 	}
@@ -265,7 +264,7 @@ func (e *engine) point(what string, w *uint64) {
 		e.note("-- %s is killed before %s", p.name, what)
 		e.drain(p, len(p.buffer)) // what it stored is in the memory system's hands
 		e.locks.died(p)
-		p.killed, p.done = true, true
+		p.killed, p.done, p.queued = true, true, nil
 		panic(unwind{})
 	}
 }

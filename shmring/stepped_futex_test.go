@@ -3,6 +3,9 @@
 package shmring
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
@@ -12,9 +15,9 @@ import (
 // When all sleep that live, time passes (rest): what was stored is visible, a repair follows whoever died, and naps end: sleeps
 // that the code itself cuts short where it does not rely on a wake. Who then sleeps on beside what it waits for is a failure.
 
-// sleep is where a process is that sleeps.
+// sleep is where a process is that sleeps, or is about to: it has queued up at those of the words that the kernel has looked at.
 type sleep struct {
-	on *uint64
+	on []*uint64
 	d  time.Duration
 }
 
@@ -34,6 +37,8 @@ func (e *engine) stepper() shm.Stepper {
 	return e
 }
 
+func (p *proc) awake() { p.queued, p.asleep = nil, false }
+
 // stepping reports whether what runs is a process's step.
 func (e *engine) stepping() bool {
 	switch shm.Steps.(type) {
@@ -43,26 +48,47 @@ func (e *engine) stepping() bool {
 	return true
 }
 
-// FutexWait is as the kernel has it: the look at the word and the sleep are one step, under a lock that the wake takes as well.
-func (e sleeping) FutexWait(w *uint64, x uint32, d time.Duration) {
-	e.touch(w, false)
-	e.point("FUTEX_WAIT", w)
+// FutexWait is as the kernel has it: for each word the look at it and the place in its queue are one step, under a lock that the wake
+// takes as well (Linux kernel/futex/waitwake.c, futex_wait_multiple_setup); a wake of a word that came before ends it.
+func (e sleeping) FutexWait(words []*uint64, values []uint32, d time.Duration) {
 	p := e.cur
-	e.drain(p, len(p.buffer)) // the kernel executes a full barrier before it looks (Linux kernel/futex/core.c, futex_hb_waiters_inc)
-	e.settle(w)
-	p.history = mix(p.history, *w)
-	if uint32(*w) != x {
-		e.note("%s does not sleep on %s: it is %d, not %d", p.name, e.place(w), *w, x)
-		return
+	queued := &sleep{d: d}
+	for i, w := range words {
+		e.touch(w, false)
+		e.point("FUTEX_WAIT", w)
+		e.drain(p, len(p.buffer)) // the kernel executes a full barrier before it looks (Linux kernel/futex/core.c, futex_hb_waiters_inc)
+		e.settle(w)
+		p.history = mix(p.history, *w)
+		if i > 0 && p.queued == nil {
+			e.note("%s does not sleep: it was woken", p.name)
+			return
+		}
+		if uint32(*w) != values[i] {
+			e.note("%s does not sleep on %s: it is %d, not %d", p.name, e.place(w), *w, values[i])
+			p.queued = nil
+			return
+		}
+		queued.on = append(queued.on, w)
+		p.queued = queued
 	}
-	e.note("%s sleeps on %s: %d", p.name, e.place(w), x)
+	if e.tracing {
+		e.note("%s sleeps on %s", p.name, e.places(queued.on))
+	}
 	e.did["sleep"] = true
-	p.sleep = &sleep{w, d}
+	p.asleep = true
 	p.slept++
 	e.next()
 	if !<-p.resume {
 		panic(unwind{})
 	}
+}
+
+func (e *engine) places(words []*uint64) string {
+	var list []string
+	for _, w := range words {
+		list = append(list, fmt.Sprintf("%s: %d", e.place(w), uint32(*w)))
+	}
+	return strings.Join(list, " and ")
 }
 
 // FutexWake does not drain the store buffer: more may go wrong than with the kernel's.
@@ -72,11 +98,11 @@ func (e sleeping) FutexWake(w *uint64) {
 	e.note("%s wakes who sleeps on %s: %d do", e.cur.name, e.place(w), e.wake(w))
 }
 
-// wake ends the sleeps on a word.
+// wake ends the sleeps on a word, and those that are about to begin.
 func (e *engine) wake(w *uint64) (n int) {
 	for _, q := range e.procs {
-		if q.sleep != nil && q.sleep.on == w {
-			q.sleep = nil
+		if q.queued != nil && slices.Contains(q.queued.on, w) {
+			q.awake()
 			n++
 		}
 	}
@@ -160,21 +186,21 @@ func (e *engine) rest() []*proc {
 			return list
 		}
 	}
-	naps := max(nap, e.s.naps)
+	naps := nap
 	if e.kills > 0 {
 		naps = max(naps, repairAfter) // a process that died amid its close has left nothing that a repair could find
 	}
 	for _, q := range e.procs {
-		if !q.done && q.sleep.d <= naps && q.naps < maxNaps {
+		if !q.done && q.queued.d <= naps && q.naps < maxNaps {
 			e.note("-- the nap of %s ends", q.name)
-			q.sleep = nil
+			q.awake()
 			q.naps++
 		}
 	}
 	list := e.runnable(nil)
 	for _, q := range e.procs {
 		if len(list) == 0 && !q.done && q.waits != nil && q.waits() {
-			e.fail("process %s sleeps for ever on %s beside what it waits for", q.name, e.place(q.sleep.on))
+			e.fail("process %s sleeps for ever on %s beside what it waits for", q.name, e.places(q.queued.on))
 		}
 	}
 	return list
@@ -190,11 +216,11 @@ func (e atRest) CompareAndSwap(w *uint64, old, x uint64) bool {
 	e.write(w, x)
 	return true
 }
-func (e atRest) Fence()                                         {}
-func (e atRest) FutexWait(_ *uint64, _ uint32, _ time.Duration) {}
-func (e atRest) FutexWake(w *uint64)                            { e.wake(w) }
-func (e atRest) Barrier()                                       {}
-func (e atRest) BarrierReady() bool                             { return true }
+func (e atRest) Fence()                                             {}
+func (e atRest) FutexWait(_ []*uint64, _ []uint32, _ time.Duration) {}
+func (e atRest) FutexWake(w *uint64)                                { e.wake(w) }
+func (e atRest) Barrier()                                           {}
+func (e atRest) BarrierReady() bool                                 { return true }
 
 // Load finds what the process stored itself, whoever else sees it.
 func (e peeking) Load(w *uint64) uint64 {

@@ -173,8 +173,11 @@ func (e *engine) seen() bool {
 			h = mix(h, shm.Address(b.w)^b.x*0x9e3779b97f4a7c15)
 		}
 		h = mix(h, uint64(len(p.buffer))<<2|uint64(b2i(p.done))<<1|uint64(b2i(p.killed)))
-		if p.sleep != nil {
-			h = mix(h, shm.Address(p.sleep.on))
+		if p.queued != nil {
+			for _, w := range p.queued.on {
+				h = mix(h, shm.Address(w))
+			}
+			h = mix(h, uint64(b2i(p.asleep)))
 		}
 	}
 	h = mix(h, uint64(e.mended)<<16|uint64(e.cur.id))

@@ -190,6 +190,20 @@ var sleepScenarios = []*scenario{
 		c.body = func() { w.poll("C", rd, 20); w.poll("C", rd, 2) }
 		return []*proc{w.waiter("A", 1, 40, 40), c}
 	}},
+	{name: "a producer sleeps while a reader gates again that has read all", options: stepOptions.kind(SPMC), preempts: 3, kills: 1, sleeps: true, set: func(w *world) []*proc {
+		c := w.process("C", true, nil)
+		rd := w.reader(c, "C", dropAtOnce, Newest())
+		pr := w.producer(nil)
+		for id := uint64(1); w.send(pr, id, 40) && pr.pos != w.ring.limit.Load(); id++ {
+			w.poll("C", rd, 1)
+		}
+		w.poll("C", rd, 1)
+		pr.Close()
+		// Whoever dropped it had looked at its cursor before it read all that, and swapped afterwards.
+		rd.dropped.Store(uint64(rd.lease.state.gen()))
+		c.body = func() { w.poll("C", rd, 1); w.poll("C", rd, 2) } // its stand-in is a gate at the limit, where the next claim is
+		return []*proc{w.waiter("A", 1, 40, 40), c}
+	}},
 	{name: "a producer sleeps while a reader joins", options: stepOptions.kind(SPMC), preempts: 3, kills: 0, sleeps: true, set: func(w *world) []*proc {
 		pr := w.producer(nil)
 		for i := range uint64(32) { // a lap: the next claim refreshes
@@ -267,7 +281,7 @@ var sleepScenarios = []*scenario{
 		w.locks.drop(dead.grant.Lock)
 		return []*proc{a, w.repairer("R")}
 	}, check: func(w *world) { groupCrew.once("g", upTo(1), "A") }},
-	{name: "a member sleeps while another one gives back", options: groupOptions, preempts: 3, kills: 1, sleeps: true, beyond: true, naps: repairAfter, set: func(w *world) []*proc {
+	{name: "a member sleeps while another one gives back", options: groupOptions, preempts: 3, kills: 1, sleeps: true, beyond: true, set: func(w *world) []*proc {
 		c := newCrew(w)
 		groupCrew = c
 		a := c.sleeper("A", "g", 1)
@@ -380,8 +394,14 @@ var sleepFaults = []fault{
 	{"a gate taken away without a wake", "slots.go", "			l.ring.freed() // after the gate went\n", "", "a producer sleeps until a reader closes"},
 	{"a reader dropped without a wake", "slow.go", "	if dropped {\n		r.wakeAll()\n	}\n", "", "a producer sleeps until another one drops"},
 	{"a message acknowledged without a wake", "member.go", "	h.fromAs = from\n	m.ring.freed()\n", "	h.fromAs = from\n", "a producer sleeps until a member acknowledges"},
+	{"a return to the gates that wakes nobody", "slow.go", "	ring.freed() // the gate moved up from the stand-in\n", "", "a producer sleeps while a reader gates again that has read all"},
 	{"a joiner that wakes nobody when its gate has moved", "join.go", "		r.freed() // the gate moved up from the stand-in\n", "", "a producer sleeps while a reader joins"},
 	{"a deletion that wakes nobody", "ring.go", "		r.wakeAll()\n", "", "a topic is deleted while a reader falls asleep"},
 	{"a deletion that announces nobody", "ring.go", "		r.fallAsleep()\n", "", "a topic is deleted while a producer commits"},
 	{"an orphan that nobody tells of", "adopt.go", "	r.groupWord(group, gOrphans).Add(1)\n", "", "a member falls asleep while a dead one is repaired"},
+	{"an orphan that wakes nobody", "adopt.go", "	shm.FutexWake(r.orphansHalf(group))\n", "", "a member sleeps while another one gives back"},
+	{"a repair that tells of no orphans", "repair.go", "	r.announceOrphans()\n", "", "a member sleeps while another one gives back"},
+	{"orphans loaded after the look at them", "sleep.go",
+		"return m.ring.orphansHalf(m.group), uint32(m.orphansSeen)", "return m.ring.orphansHalf(m.group), m.ring.orphansHalf(m.group).Load()",
+		"a member sleeps while another one gives back"},
 }

@@ -122,9 +122,9 @@ func (w *Word32) CompareAndSwap(old, x uint32) bool {
 // Sleeper is a [Stepper] that also steps through sleeping and waking; with another one nobody sleeps.
 type Sleeper interface {
 	Stepper
-	// FutexWait returns when the word does not hold x at the moment that the kernel looks, or after a wake, or after d if it lets
-	// time pass.
-	FutexWait(w *uint64, x uint32, d time.Duration)
+	// FutexWait returns when a word does not hold its value at the moment that the kernel looks, or after a wake, or after d if it
+	// lets time pass.
+	FutexWait(words []*uint64, values []uint32, d time.Duration)
 	FutexWake(w *uint64)
 	// Barrier drains the store buffers of all processes that are registered for it, and BarrierReady tells whether the one that asks is.
 	Barrier()
@@ -133,18 +133,22 @@ type Sleeper interface {
 
 // FutexWait is a step: the process sleeps from there on, if the word holds x.
 func FutexWait(w *Word32, x uint32, d time.Duration) error {
-	if s, ok := Steps.(Sleeper); ok {
-		s.FutexWait(&w.v, x, d)
-	}
-	return nil
+	return FutexWaitAny([]*Word32{w}, []uint32{x}, d)
 }
 
 // MaxWaitAny is how many words FutexWaitAny takes.
 const MaxWaitAny = 128
 
-// FutexWaitAny waits on the first word alone.
+// FutexWaitAny is a step for each word: the process sleeps after the last, if each holds its value and none was woken since.
 func FutexWaitAny(words []*Word32, values []uint32, d time.Duration) error {
-	return FutexWait(words[0], values[0], d)
+	if s, ok := Steps.(Sleeper); ok {
+		all := make([]*uint64, len(words))
+		for i, w := range words {
+			all[i] = &w.v
+		}
+		s.FutexWait(all, values, d)
+	}
+	return nil
 }
 
 // FutexWake is a step.
