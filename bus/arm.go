@@ -40,9 +40,8 @@ func (s *Subscription) FD() (int, error) {
 // between a Poll that found nothing, Arm, and the wait. It holds for one time: once FD is readable it stays so until Arm is called again.
 // What there is to say Poll says, errors as well.
 //
-// FD may become readable for nothing: every ten seconds, as every sleep has an end, each 50 ms for a member of a group, and when another
-// subscription of the topic is woken. Arm costs a few microseconds and does not block. Errors are those of FD, and [ErrEvicted], which closes
-// the subscription and FD with it.
+// FD may become readable for nothing: every ten seconds, as every sleep has an end, and when another subscription of the topic is woken.
+// Arm costs a few microseconds and does not block. Errors are those of FD, and [ErrEvicted], which closes the subscription and FD with it.
 func (s *Subscription) Arm() error {
 	if _, err := s.FD(); err != nil {
 		return err
