@@ -109,9 +109,10 @@ func startPair(ctx context.Context, o *Options, back, sleep bool) (p *pair, err 
 		return nil, err
 	}
 	p = &pair{options: o, dir: dir}
+	made := p // a return with an error clears p
 	defer func() {
 		if err != nil {
-			p.kill()
+			made.kill()
 		}
 	}()
 	if err := p.createTopics(o, back); err != nil {

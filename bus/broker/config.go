@@ -115,7 +115,11 @@ func (c Config) faults() []*Fault {
 		fault("dir", "%q is not an absolute path", c.Dir)
 	}
 	if c.Metrics != "" {
-		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+		_, port, err := net.SplitHostPort(c.Metrics)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port) // of numbers and of services that the host knows
+		}
+		if err != nil {
 			fault("metrics", `%q is not an address; write one like "127.0.0.1:9464", or "" for none`, c.Metrics)
 		}
 	}

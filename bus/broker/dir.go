@@ -42,7 +42,7 @@ func prepareDir(dir string) error {
 		return withHint(fmt.Errorf("%w: %s belongs to user %d, this is user %d", ErrDirectory, dir, st.Uid, os.Geteuid()),
 			"run the broker as user %d, or choose another path with --dir", st.Uid)
 	case st.Mode&0o077 != 0:
-		return withHint(fmt.Errorf("%w: %s has mode %#o, want 0700", ErrDirectory, dir, st.Mode&0o777), "chmod 0700 %s", dir)
+		return withHint(fmt.Errorf("%w: %s has mode %#o, want 0700", ErrDirectory, dir, st.Mode&0o777), "choose another path with --dir; if nothing but topics is in it, `chmod 0700 %s`", dir)
 	}
 	return nil
 }

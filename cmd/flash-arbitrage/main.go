@@ -66,9 +66,6 @@ gross_profit_usdc are in the token "quote", and buy_weth_in and sell_weth_in are
 	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.from, o.json = from.String(), output.String() == "json"
-		if o.untilIdle < 0 {
-			return cli.WithHint(cli.UsageError("--until-idle %v is negative", o.untilIdle), "--until-idle takes a time of 0 or more, like 2s")
-		}
 		return run(cmd.Context(), o, *socket, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd

@@ -4,6 +4,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mycelium-bus/mycelium/bus/broker"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
+	"github.com/mycelium-bus/mycelium/shmring"
 )
 
 func main() { cli.Main(newCommand()) }
@@ -76,7 +78,7 @@ func run(cmd *cobra.Command, f *flags) error {
 	case f.purge:
 		return purge(cmd, c.Dir)
 	}
-	c.Software = "myc-broker " + cli.Version()
+	c.Software = cli.Software("myc-broker")
 	c.LogLevel = new(slog.LevelVar)
 	c.LogLevel.Set(c.Level())
 	c.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: c.LogLevel}))
@@ -93,7 +95,10 @@ func (f *flags) load(cmd *cobra.Command) (broker.Config, error) {
 	} else {
 		c, err = broker.Parse("", "", os.Environ())
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return c, cli.WithHint(err, "--config names a file that can be read; without it the broker has its built-in default")
+	case err != nil:
 		return c, cli.WithHint(err, "docs/reference/config.md lists every key")
 	}
 	if cmd.Flags().Changed("dir") {
@@ -120,7 +125,10 @@ func purge(cmd *cobra.Command, dir string) error {
 
 func serve(cmd *cobra.Command, c broker.Config) error {
 	b, err := broker.New(c)
-	if err != nil {
+	switch {
+	case errors.Is(err, shmring.ErrNoSpace):
+		return cli.WithHint(err, "give the file system or the memory limit more room, name another directory with --dir, or configure smaller topics with --config")
+	case err != nil:
 		return err
 	}
 	unhook := reloadOnSignal(b, c.File)

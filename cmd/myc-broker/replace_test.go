@@ -202,7 +202,7 @@ func (r *replacement) shows(version string) {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), r.ctl, "clients", "^test$", "--socket", r.socket)
 	out, err := cmd.CombinedOutput()
-	want := regexp.MustCompile(`^\d+ clients?(, \d of them stalled)?; served by myc-broker ` + regexp.QuoteMeta(version) + ` \(`)
+	want := regexp.MustCompile(`^\d+ clients?(, \d of them stalled)?; served by myc-broker ` + regexp.QuoteMeta(version) + `\n`)
 	if err != nil || !want.Match(out) {
 		r.Errorf("myc-ctl clients: %v; want %s of it:\n%s", err, want, out)
 	}

@@ -44,7 +44,7 @@ For root and the broker's user. It needs the broker, which knows whose process i
 	topic := c.Flags().String("topic", "", "ask for the handles of `TOPIC` alone")
 	all := c.Flags().Bool("all", false, "all clients of that name, where there are several")
 	reason := c.Flags().String("reason", "", "`TEXT` for people, that its handles end with")
-	wait := c.Flags().Duration("wait", 5*time.Second, "how long to wait until it has closed its handles")
+	wait := c.Flags().Duration("wait", 5*time.Second, "wait at most this `TIME` until it has closed its handles")
 	c.MarkFlagsMutuallyExclusive("kill", "topic")
 	output := cli.OutputFlag(c)
 	c.ValidArgsFunction = to.completeClient

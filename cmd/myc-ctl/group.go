@@ -76,7 +76,7 @@ func groupListCommand(to *target) *cobra.Command {
 				table.Row(g.Name, g.kind(), len(g.Members), cli.Number(int64(g.Messages)), cli.Size(g.LagBytes), cli.Size(g.Unacknowledged), g.Parked,
 					cli.Size(g.LostBytes), g.State)
 			}
-			return table.Print(c.OutOrStdout())
+			return table.PrintOr(c.OutOrStdout(), fmt.Sprintf("topic %s has no groups", args[0]))
 		})
 	}
 	return c
@@ -103,7 +103,7 @@ closed: messages that wait for another member.`,
 			if len(args) == 2 {
 				list = slices.DeleteFunc(list, func(g groupView) bool { return g.Name != args[1] })
 				if len(list) == 0 {
-					return cli.WithHint(fmt.Errorf("topic %q has no group %q", args[0], args[1]), "`myc-ctl group list %s` shows those that there are", args[0])
+					return noGroup(args[0], args[1])
 				}
 			}
 			if output.String() == "json" {
@@ -121,6 +121,10 @@ closed: messages that wait for another member.`,
 		})
 	}
 	return c
+}
+
+func noGroup(topic, group string) error {
+	return cli.WithHint(fmt.Errorf("topic %q has no group %q", topic, group), "`myc-ctl group list %s` shows those that there are", topic)
 }
 
 // viewGroups looks at a topic's groups and at who is in them.

@@ -88,7 +88,7 @@ func lagsOf(ctx context.Context, conn *bus.Conn, s bus.TopicState) ([]lagView, e
 	v, err := viewTopic(ctx, conn, s)
 	if v.TailPosition == nil {
 		if err == nil && s.Fault != "" {
-			err = fmt.Errorf("topic %q is %s: %s", v.Name, v.State, v.Fault)
+			err = damaged(v.Name, v.Fault)
 		}
 		return nil, err
 	}

@@ -93,6 +93,8 @@ func hint(err error) error {
 		return cli.WithHint(err, "%s", bus.Hint(err))
 	case errors.Is(err, bus.ErrNoTopic):
 		return cli.WithHint(err, "`myc-ctl topic list` shows the topics that there are")
+	case errors.Is(err, bus.ErrCorrupt):
+		return cli.WithHint(err, "%s", cli.DamagedHint)
 	case errors.Is(err, bus.ErrExists):
 		return cli.WithHint(err, "`myc-ctl topic inspect NAME` shows it; `myc-ctl topic delete NAME` deletes it")
 	case errors.Is(err, bus.ErrRefused):

@@ -61,7 +61,7 @@ it was not overwritten, myc-ctl sub TOPIC --from POSITION --count 1 prints one.`
 			if output.String() == "json" {
 				return cli.PrintJSON(c.OutOrStdout(), views)
 			}
-			return table.Print(c.OutOrStdout())
+			return table.PrintOr(c.OutOrStdout(), "nothing is parked")
 		})
 	}
 	c.AddCommand(list, retryCommand(to))
@@ -96,7 +96,7 @@ padding included.`,
 			if output.String() == "json" {
 				return cli.PrintJSON(c.OutOrStdout(), views)
 			}
-			return table.Print(c.OutOrStdout())
+			return table.PrintOr(c.OutOrStdout(), "nobody has missed anything")
 		})
 	}
 	return c

@@ -118,6 +118,9 @@ func (in *input) text(line []byte) error {
 	b.Reset(in.buf, codec.Header{Domain: codec.DomainSystem, Sequence: in.line, TimestampNs: uint64(time.Now().UnixNano())})
 	b.Append(codec.TypeText, line)
 	n, err := b.Finish()
+	if errors.Is(err, codec.ErrTooLarge) {
+		return cli.WithHint(fmt.Errorf("%w: %d bytes, a text has at most %d", err, len(line), codec.MaxValue), "publish it in parts")
+	}
 	if err != nil {
 		return err
 	}

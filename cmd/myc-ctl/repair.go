@@ -79,6 +79,9 @@ func repairAll(ctx context.Context, dir string, topics []string, dry bool) (repa
 		if errors.Is(err, fs.ErrNotExist) {
 			return v, cli.WithHint(err, "name the bus directory with --dir or MYC_DIR")
 		}
+		if errors.Is(err, bus.ErrPermission) {
+			return v, cli.WithHint(err, "only root and the user whose directory it is may repair; the broker does it each second anyway")
+		}
 		err = with(conn, err, func(conn *bus.Conn) error {
 			list, err := conn.Topics(ctx)
 			for _, s := range list {

@@ -38,7 +38,7 @@ ring cannot be delivered again: where the group has a dead-letter topic, it was 
 		Args:    cobra.MinimumNArgs(2),
 	}
 	all := c.Flags().Bool("all", false, "all that the group has parked")
-	wait := c.Flags().Duration("wait", 30*time.Second, "how long to wait until the group has handled them")
+	wait := c.Flags().Duration("wait", 30*time.Second, "wait at most this `TIME` until the group has handled them")
 	output := cli.OutputFlag(c)
 	c.ValidArgsFunction = to.completeGroup
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -103,6 +103,15 @@ func findParked(ctx context.Context, conn *bus.Conn, topic, group string, positi
 	for _, p := range parked {
 		if p.GroupName == group && (positions == nil || slices.Contains(positions, p.Position)) {
 			found = append(found, p)
+		}
+	}
+	if len(found) == 0 {
+		groups, err := conn.Groups(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(groups, func(g bus.GroupInfo) bool { return g.Name == group }) {
+			return nil, noGroup(topic, group)
 		}
 	}
 	for _, at := range positions {

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/mycelium-bus/mycelium/bus"
+	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/mycelium-bus/mycelium/shmring"
@@ -53,6 +54,9 @@ read all of the old one is gone on with.`,
 		options := []bus.SubscribeOption{bus.From(start)}
 		switch {
 		case c.Flags().Changed("group"):
+			for _, fault := range topic.Faults(topic.CheckGroupName(*group)) {
+				return cli.WithHint(cli.UsageError("--group %s: %s", fault.Value, fault.Problem), "%s", fault.Advice)
+			}
 			options = append(options, bus.Group(*group))
 		case *reliable:
 			options = append(options, bus.Fanout(), slowModes["block"])

@@ -52,11 +52,14 @@ Kind, routing, sizes and slots never change while a topic lives.`,
 	f.StringSliceVar(&config.Publish, "publish", nil, "`WHO` may publish: *, user:NAME, group:NAME; default the broker's user")
 	f.StringSliceVar(&config.Subscribe, "subscribe", nil, "`WHO` may subscribe")
 	f.StringSliceVar(&config.Blockers, "blockers", nil, "`WHO` may subscribe with block")
-	f.IntVar(&config.Producers, "producers", 0, "producer slots; default 64, or the one of spsc and spmc")
-	f.IntVar(&config.Consumers, "consumers", 0, "consumer slots; default 1000")
+	f.TextVar(&config.Sleep, "sleep", topic.SleepAuto, "`auto|fence`: how sleepers learn of messages; fence for hosts with isolated cores")
+	f.IntVar(&config.Producers, "producers", 0, "`N` producer slots; default 64, or the one of spsc and spmc")
+	f.IntVar(&config.Consumers, "consumers", 0, "`N` consumer slots; default 1000")
+	f.IntVar(&config.Groups, "groups", 0, "room for `N` queue groups; default 32")
 	cli.CompleteFlag(c, "kind", "spsc", "spmc", "mpsc", "mpmc")
 	cli.CompleteFlag(c, "routing", "fanout", "queue")
 	cli.CompleteFlag(c, "slow", "block", "drop", "evict")
+	cli.CompleteFlag(c, "sleep", "auto", "fence")
 	cli.CompleteFlag(c, "checksum", "present", "require", "skip")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		config.Name = args[0]
@@ -107,8 +110,7 @@ func deleteCommand(to *target) *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a topic, with the messages that are in it",
 		Long: `Delete a topic, with the messages that are in it. Who is attached gets an error: readers after the last message,
-publishers within an eighth of the ring; its memory goes back when the
-last handle is closed.`,
+publishers at their second message at the latest. Its memory goes back when the last handle is closed.`,
 		Example:           "  myc-ctl topic delete quotes",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: to.completeTopic,
@@ -159,13 +161,17 @@ func listCommand(to *target) *cobra.Command {
 			if output.String() == "json" {
 				return cli.PrintJSON(c.OutOrStdout(), list)
 			}
-			return printList(c.OutOrStdout(), list)
+			none := "there are no topics"
+			if len(args) > 0 && len(states) > 0 {
+				none = fmt.Sprintf("no topic has %q in its name", args[0])
+			}
+			return printList(c.OutOrStdout(), list, none)
 		})
 	}
 	return c
 }
 
-func printList(w io.Writer, list []topicView) error {
+func printList(w io.Writer, list []topicView, none string) error {
 	table := cli.NewTable("topic", "kind", "routing", ">size", ">max frame", ">messages", ">bytes", ">producers", ">consumers", "state")
 	for _, v := range list {
 		state := v.State
@@ -179,7 +185,7 @@ func printList(w io.Writer, list []topicView) error {
 		table.Row(v.Name, v.Kind, v.Routing, topic.Size(v.Size), topic.Size(v.MaxFrame), cli.Number(int64(*v.Messages)), cli.Size(*v.Bytes),
 			len(v.Producers), len(v.Consumers), state)
 	}
-	return table.Print(w)
+	return table.PrintOr(w, none)
 }
 
 func inspectCommand(to *target) *cobra.Command {
@@ -204,7 +210,7 @@ A live process that holds others up, as one does that is stopped, is "stalled": 
 				return err
 			}
 			if err == nil && v.State == "damaged" {
-				err = cli.WithHint(fmt.Errorf("topic %q is damaged: %s", v.Name, v.Fault), "`myc-tools verify` shows the damage; delete the topic to create it anew")
+				err = damaged(v.Name, v.Fault)
 			}
 			// What can be read is printed all the same.
 			if output.String() == "json" {
@@ -214,6 +220,11 @@ A live process that holds others up, as one does that is stopped, is "stalled": 
 		})
 	}
 	return c
+}
+
+// damaged says what is wrong with a topic's files.
+func damaged(name, fault string) error {
+	return cli.WithHint(fmt.Errorf("topic %q is damaged: %s", name, fault), "%s", cli.DamagedHint)
 }
 
 // findTopic looks at the topic of a name.

@@ -43,26 +43,31 @@ func whyCommand(to *target) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "why TOPIC|CLIENT",
 		Short: "Tell who holds whom up, in one sentence, then the chain",
-		Long: `Tell who holds a topic up, or whom a client (a name or a pid) waits for and holds up: in one sentence, then the chain of who waits
-for whom, since when at least, and what would end it. Publishers wait for the slowest reader or group, and for a claim that somebody holds
-open; readers wait before an open claim. Where who holds them up waits to publish to another topic, the chain goes on there; processes that wait for each
-other are told as a circle.
+		Long: `Tell who holds a topic up, or whom a client (a name or a pid) waits for and holds up: in one sentence, then the chain of who
+waits for whom, since when at least, and what would end it. Publishers wait for the slowest reader or group, and for a claim
+that somebody holds open; readers wait before an open claim. Where the holder itself waits to publish to another topic, the
+chain goes on there; processes that wait for each other are told as a circle.
 
-It looks twice, --apart from each other, where somebody holds others up: what passes in between is no answer. Processes are told apart by
-their pids as they wrote them down, which mean nothing across pid namespaces. It works without a broker.`,
+Where somebody holds others up it looks twice, --apart from each other: what passes in between is no answer. Processes are told
+apart by the pids that they wrote down, which mean nothing across pid namespaces.`,
 		Example: "  myc-ctl why market_data\n  myc-ctl why flash-arbitrage -o json",
 		Args:    cobra.ExactArgs(1),
 	}
-	apart := c.Flags().Duration("apart", 500*time.Millisecond, "between the two looks")
+	apart := c.Flags().Duration("apart", 500*time.Millisecond, "`TIME` between the two looks")
 	output := cli.OutputFlag(c)
 	c.ValidArgsFunction = to.completeTopic
 	c.RunE = func(c *cobra.Command, args []string) error {
 		conn, err := to.read(c)
 		return with(conn, err, func(conn *bus.Conn) error {
+			var itself error // why the topic that is asked about cannot be looked at
 			scenes, err := lookAtAll(c.Context(), conn, *apart, func(topic string, err error) {
+				if topic == args[0] {
+					itself = err
+					return
+				}
 				cli.Note(c, "whether somebody holds up topic %s cannot be told: %v", topic, err)
 			})
-			if err != nil {
+			if err = errors.Join(err, itself); err != nil {
 				return err
 			}
 			v, err := why(scenes, args[0])

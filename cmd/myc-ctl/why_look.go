@@ -90,6 +90,9 @@ func lookOnce(ctx context.Context, conn *bus.Conn, tell func(topic string, err e
 	var all []scene
 	for _, state := range states {
 		s := scene{name: state.Config.Name, config: state.Config.WithDefaults()}
+		if state.Fault != "" {
+			tell(s.name, damaged(s.name, state.Fault))
+		}
 		if state.State != "active" {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mycelium-bus/mycelium/bus"
 	"github.com/mycelium-bus/mycelium/bus/topic"
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 	"github.com/mycelium-bus/mycelium/perf"
@@ -79,8 +80,12 @@ func parseCPUs(s string) ([]int, error) {
 }
 
 // explain gives the library's errors the exit code and the hint that they deserve.
-func explain(err error) error {
+func explain(err error, o *perf.Options) error {
 	switch {
+	case errors.Is(err, bus.ErrNoBroker), errors.Is(err, bus.ErrPermission):
+		return cli.SocketHint(err, o.Socket)
+	case bus.Hint(err) != "":
+		return cli.WithHint(err, "%s", bus.Hint(err))
 	case errors.Is(err, perf.ErrOptions):
 		return cli.UsageError("%w", err)
 	case errors.Is(err, perf.ErrCPUs):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,14 +39,19 @@ Times include one reading of the clock, in the floor as well; ratio_without_cloc
 		if err != nil {
 			return err
 		}
+		if c.Flags().Changed("rate") && !o.OneWay {
+			return cli.WithHint(cli.UsageError("--rate goes with --one-way"), "a round trip begins when the last one has ended, at no fixed rate")
+		}
+		for _, path := range []string{*hgrm, *hlog} { // before the time is spent
+			if err := writeFile(path, func(io.Writer) error { return nil }); err != nil {
+				return err
+			}
+		}
 		r, err := perf.Latency(c.Context(), o)
 		if err != nil {
-			return explain(err)
+			return explain(err, &o)
 		}
-		if err := writeFile(*hgrm, r.WriteHgrm); err != nil {
-			return err
-		}
-		if err := writeFile(*hlog, r.WriteHlog); err != nil {
+		if err := errors.Join(writeFile(*hgrm, r.WriteHgrm), writeFile(*hlog, r.WriteHlog)); err != nil {
 			return err
 		}
 		if output.String() == "json" {
@@ -77,7 +83,7 @@ has the next message ready.`,
 		}
 		r, err := perf.Throughput(c.Context(), o)
 		if err != nil {
-			return explain(err)
+			return explain(err, &o)
 		}
 		if output.String() == "json" {
 			return cli.PrintJSON(c.OutOrStdout(), r)
@@ -125,7 +131,7 @@ message to the sleeper is checked, and the crowd must have seen the last one.`,
 		}
 		r, err := perf.Wake(c.Context(), o)
 		if err != nil {
-			return explain(err)
+			return explain(err, &o.Options)
 		}
 		if output.String() == "json" {
 			return cli.PrintJSON(c.OutOrStdout(), r)
@@ -146,12 +152,12 @@ func codecCommand() *cobra.Command {
 	var o perf.CodecOptions
 	c.Flags().IntVar(&o.Count, "count", 5_000_000, "`N` messages in each measurement")
 	c.Flags().IntVar(&o.Repeat, "repeat", 3, "`N` times each")
-	c.Flags().IntVar(&o.CPU, "cpu", perf.Unpinned, "the CPU to pin to; -1 is none")
+	c.Flags().IntVar(&o.CPU, "cpu", perf.Unpinned, "the CPU `N` to pin to; -1 is none")
 	output := cli.OutputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		r, err := perf.Codec(c.Context(), o)
 		if err != nil {
-			return explain(err)
+			return explain(err, &perf.Options{})
 		}
 		if output.String() == "json" {
 			return cli.PrintJSON(c.OutOrStdout(), r)
@@ -168,7 +174,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	}
 	f, err := os.Create(path)
 	if err != nil {
-		return err
+		return cli.WithHint(err, "name a file that can be written, in a directory that is there")
 	}
 	if err := write(f); err != nil {
 		f.Close()

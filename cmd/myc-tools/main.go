@@ -136,7 +136,7 @@ func hint(err error, dir string) error {
 	case errors.Is(err, shmring.ErrPermission):
 		return cli.WithHint(err, "a topic's files are their owner's alone: make a copy so with `chmod -R go= DIR`")
 	case errors.Is(err, fs.ErrPermission):
-		return cli.WithHint(err, "only root and the broker's user may look into a topic")
+		return cli.WithHint(err, "only root and the broker's user may open the files; who may subscribe sees messages with `myc-ctl sub NAME --from oldest`")
 	case errors.Is(err, tools.ErrNotATopic):
 		return cli.WithHint(err, "name a topic, a copy of its directory, or its file ring")
 	case errors.Is(err, shmring.ErrCorrupt):

@@ -99,6 +99,9 @@ func SocketHint(err error, socket string) error {
 	return err
 }
 
+// DamagedHint says what to do about a topic whose files hold what nobody of the bus writes.
+const DamagedHint = "`myc-tools verify` shows the damage; delete the topic to create it anew"
+
 // MadeAgain says what became of a topic that a program goes on reading.
 func MadeAgain(e *bus.RecreatedError) string {
 	s := fmt.Sprintf("topic %s was deleted and made again: what lay between is lost", e.Topic)

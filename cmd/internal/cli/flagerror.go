@@ -40,6 +40,16 @@ func flagError(_ *cobra.Command, err error) error {
 	return fmt.Errorf("%s %q: %w", name, value, cause)
 }
 
+// refuseNegative refuses times that nothing can last, whose flags would take them.
+func refuseNegative(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if value := f.Value.String(); f.Value.Type() == "duration" && strings.HasPrefix(value, "-") {
+			err = WithHint(UsageError("--%s %q is negative", f.Name, value), "%s", takes("--"+f.Name, f))
+		}
+	})
+	return err
+}
+
 // takes says what a flag of one of the plain types takes; "" for the others.
 func takes(name string, f *pflag.Flag) string {
 	switch f.Value.Type() {

@@ -107,6 +107,9 @@ func marked(run func(*cobra.Command, []string) error) func(*cobra.Command, []str
 		return nil
 	}
 	return func(c *cobra.Command, args []string) error {
+		if err := refuseNegative(c); err != nil {
+			return err
+		}
 		if err := run(c, args); err != nil {
 			return &ran{err}
 		}

@@ -43,6 +43,15 @@ func (t *Table) Row(cells ...any) {
 	t.rows = append(t.rows, row)
 }
 
+// PrintOr is Print that says none instead where the table has no rows: a title alone is no answer.
+func (t *Table) PrintOr(w io.Writer, none string) error {
+	if len(t.rows) == 0 {
+		_, err := fmt.Fprintln(w, none)
+		return err
+	}
+	return t.Print(w)
+}
+
 // Print writes the table to w in one Write, two spaces between columns and none at the end of a line.
 func (t *Table) Print(w io.Writer) error {
 	width := make([]int, len(t.header))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // release is the version that a build was given, by -ldflags '-X github.com/mycelium-bus/mycelium/cmd/internal/cli.release=v1.2.3', where
@@ -20,6 +21,12 @@ func Version() string {
 		return fmt.Sprintf("unknown (%s %s/%s)", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	}
 	return describe(info)
+}
+
+// Software names a program and its version for lists that people read, in the 64 bytes that the broker's protocol has for it.
+func Software(program string) string {
+	version, _, _ := strings.Cut(Version(), " (")
+	return program + " " + version
 }
 
 func describe(info *debug.BuildInfo) string {
