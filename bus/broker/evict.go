@@ -33,18 +33,19 @@ func (s *session) evict(m *control.Evict) error {
 			had = append(had, h)
 		}
 	}
-	if target != nil && !m.Kill {
-		for _, h := range had {
-			target.notify(&control.Detached{Topic: h.key.entry.name, Role: h.key.role, Slot: h.key.slot, Reason: m.Reason})
-		}
-	}
 	b.mu.Unlock()
+	gone := control.Errorf(control.CodeNoClient, "no client has session %d", m.Session).WithHint("it may have gone: `myc-ctl clients` lists those that are there")
 	if target == nil {
-		return control.Errorf(control.CodeNoClient, "no client has session %d", m.Session).WithHint("it may have gone: `myc-ctl clients` lists those that are there")
+		return gone
 	}
 	b.log.Warn("a client is evicted", "client", target.name, "pid", target.peer.PID, "slots", len(had), "topic", m.Topic, "kill", m.Kill,
 		"reason", m.Reason, "asked by", s.peer.String())
 	if !m.Kill {
+		for _, h := range had { // it may have more slots than a session queues messages
+			if !target.tell(&control.Detached{Topic: h.key.entry.name, Role: h.key.role, Slot: h.key.slot, Reason: m.Reason}) {
+				return gone
+			}
+		}
 		return nil
 	}
 	if err := target.kill(); err != nil {

@@ -16,7 +16,7 @@ const queueLength = 64
 
 // session is one connected client. One goroutine (serve) receives and handles its requests in turn, another one (send)
 // sends to it. Answers wait for room in the queue, so that who does not read is not read from either; what is unsolicited
-// does not wait, and finding no room it ends the connection.
+// does not wait, and finding no room it ends the connection, but for what another client's request has it told (tell).
 type session struct {
 	b     *Broker
 	conn  uds.Conn
@@ -149,6 +149,17 @@ func (s *session) notify(m control.Message) {
 	case s.out <- outgoing{0, m, nil}:
 	default:
 		_ = s.conn.Close() // it does not read; serve finds out and ends
+	}
+}
+
+// tell queues what is unsolicited, and waits for room as reply does. Other goroutines than the session's call it, without the broker's mutex.
+// It reports whether the session goes on.
+func (s *session) tell(m control.Message) bool {
+	select {
+	case s.out <- outgoing{0, m, nil}:
+		return true
+	case <-s.finished:
+		return false
 	}
 }
 
