@@ -28,6 +28,10 @@ func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
+func TestJSONIsDocumented(t *testing.T) {
+	clitest.JSON(t, "flash-arbitrage", map[string]any{"flash-arbitrage": cycleJSON{}})
+}
+
 // market is the messages of a made-up market and how many cycles it has. Message i is published at second 100 + i.
 func market(t testing.TB, seed, events uint64) (messages [][]byte, cycles uint64) {
 	t.Helper()

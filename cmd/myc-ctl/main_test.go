@@ -19,6 +19,7 @@ import (
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli/clitest"
 	"github.com/mycelium-bus/mycelium/internal/script"
 	"github.com/mycelium-bus/mycelium/shmring"
+	"github.com/mycelium-bus/mycelium/tools"
 )
 
 func TestMain(m *testing.M) {
@@ -33,6 +34,13 @@ func TestMain(m *testing.M) {
 }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
+
+func TestJSONIsDocumented(t *testing.T) {
+	clitest.JSON(t, "myc-ctl", map[string]any{"topic list": []topicView{}, "topic inspect": topicView{}, "clients": []clientView{},
+		"sub": tools.Record{}, "group list": []groupView{}, "group describe": []groupView{}, "parked list": []parkedView{},
+		"parked retry": []retriedView{}, "losses": []lossView{}, "repair": repairView{}, "evict": []evictView{}, "lag": []lagView{},
+		"why": whyView{}, "reload": reloadView{}})
+}
 
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
 

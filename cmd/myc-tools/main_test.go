@@ -16,6 +16,7 @@ import (
 	"github.com/mycelium-bus/mycelium/codec"
 	"github.com/mycelium-bus/mycelium/internal/script"
 	"github.com/mycelium-bus/mycelium/shmring"
+	"github.com/mycelium-bus/mycelium/tools"
 )
 
 func TestMain(m *testing.M) {
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
+
+func TestJSONIsDocumented(t *testing.T) {
+	clitest.JSON(t, "myc-tools", map[string]any{"dump": tools.Record{}, "verify": tools.Report{}})
+}
 
 // topic makes a topic with a few messages: topic DIR NAME KIND.
 func topic() {

@@ -28,6 +28,10 @@ func TestTranscripts(t *testing.T) { script.Run(t, "testdata") }
 
 func TestHelp(t *testing.T) { clitest.Help(t, newCommand()) }
 
+func TestJSONIsDocumented(t *testing.T) {
+	clitest.JSON(t, "polygon-adapter", map[string]any{"polygon-adapter": summary{}})
+}
+
 const (
 	poolA  = "0x00000000000000000000000000000000000000a1"
 	poolB  = "0x00000000000000000000000000000000000000b2"

@@ -9,7 +9,8 @@ import (
 	"github.com/mycelium-bus/mycelium/cmd/internal/cli"
 )
 
-// Help fails the test for each command of a program whose help lacks examples, or whose examples show another program's.
+// Help fails the test for each command of a program whose help lacks examples, or whose examples show another program's, and where
+// docs/reference/commands.md has other commands and flags.
 func Help(t *testing.T, root *cobra.Command) {
 	t.Helper()
 	program := root.Name()
@@ -31,4 +32,5 @@ func Help(t *testing.T, root *cobra.Command) {
 		}
 	}
 	look(root)
+	holdPage(t, "## "+program, commandTable(root))
 }
