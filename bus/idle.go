@@ -19,7 +19,7 @@ type IdleStrategy interface {
 // BusySpin looks again at once: the quickest answer, for a core of its own per waiting goroutine. The zero value is ready.
 type BusySpin struct{ spin shmring.Spin }
 
-// Idle executes 1 or 6 PAUSE (20 or 120 ns; see [shmring.Spin]).
+// Idle executes 6 PAUSE (120 ns), or between near cores 1 for the first two looks ([shmring.Spin]).
 func (b *BusySpin) Idle() { b.spin.Once() }
 
 // Reset begins anew with the shortest pause.
@@ -74,7 +74,10 @@ func (b *Backoff) Idle() {
 }
 
 // Reset begins with spinning again.
-func (b *Backoff) Reset() { b.round, b.spin, b.sleep = 0, shmring.Spin{}, 0 }
+func (b *Backoff) Reset() {
+	b.round, b.sleep = 0, 0
+	b.spin.Reset()
+}
 
 func orDefault(n, def int) int {
 	if n == 0 {

@@ -51,7 +51,10 @@ func (s *Sleep) Idle() {
 }
 
 // Reset begins with spinning again.
-func (s *Sleep) Reset() { s.round, s.spin, s.last = 0, shmring.Spin{}, 0 }
+func (s *Sleep) Reset() {
+	s.round, s.last = 0, 0
+	s.spin.Reset()
+}
 
 // tired spins, yields or naps, or reports that it is time to sleep.
 func (s *Sleep) tired() bool {

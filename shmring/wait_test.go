@@ -1,15 +1,49 @@
 package shmring
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
-// TestSpinBeginsAnew has a spin that was reset do what a new one does. How long it pauses is for a benchmark to tell.
-func TestSpinBeginsAnew(t *testing.T) {
+// A spin takes a wait that lasted long for one between far cores, and a short one for one between near cores. How long it pauses is for a
+// benchmark to tell.
+func TestSpinTellsFarFromNear(t *testing.T) {
 	var s Spin
-	for range 100 {
-		s.Once()
+	wait := func(d time.Duration) (took time.Duration) {
+		begin := time.Now()
+		for done := false; !done; done = time.Since(s.began) > d {
+			s.Once()
+		}
+		s.Reset()
+		if s.looks != 0 {
+			t.Fatal("after a reset the next wait does not begin with the first look")
+		}
+		return time.Since(begin)
 	}
-	if s.Reset(); s != (Spin{}) {
-		t.Errorf("after a reset: %+v", s)
+	untimed := func() {
+		far := s.far
+		for s.waits%timedWaits != 0 {
+			s.Once()
+			s.Reset()
+		}
+		if s.far != far {
+			t.Fatal("a wait that was not timed was judged")
+		}
+	}
+	for watchdog := time.Now().Add(time.Minute); ; untimed() {
+		if wait(nearAnswer); !s.far {
+			t.Fatal("a wait that lasted longer than an answer between near cores is not taken for far")
+		}
+		untimed()
+		if took := wait(0); took < nearAnswer { // another thread may have had the core
+			if s.far {
+				t.Fatalf("a wait of %v is taken for far", took)
+			}
+			return
+		}
+		if time.Now().After(watchdog) {
+			t.Skip("no wait was short on this machine")
+		}
 	}
 }
 
