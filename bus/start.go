@@ -32,8 +32,9 @@ func Position(p uint64) Start { return Start{shmring.At(p)} }
 // It is found by a scan from [Oldest] on, some 50 ns a message: a t that is older than what the ring holds begins at the first message
 // that has a time. Where no message is as young as t the subscription begins with the next one, whatever its time. The scan ends
 // at the first message that is still being written: where its publisher is stopped in it, what others have published behind it follows,
-// older than t or not. Publishers may wait while a subscription scans that they have to wait for: for up to a second where a ring of 64 MiB is
-// full of small messages.
+// older than t or not. Publishers go on while a subscription scans that they have to wait for: it takes up to a second where a ring of
+// 64 MiB is full of small messages, and where they come round to it in that time they wait for it as for one that reads. Members that join a
+// group while its first one scans may get [ErrInUse].
 func At(t time.Time) Start {
 	ns := uint64(0)
 	if t.After(time.Unix(0, 0)) {

@@ -266,7 +266,7 @@ func (c *crashChild) fillGroup() error {
 			return fmt.Errorf("%d groups gate, want one", len(views))
 		}
 		c.stage(100)
-		if before(views[0].gate+views[0].mayLag(), c.ring.tail.Load()+uint64(FrameSize(100))) {
+		if before(views[0].gate+views[0].mayLag(c.ring.capacity), c.ring.tail.Load()+uint64(FrameSize(100))) {
 			return nil
 		}
 		if err := c.publish(100); err != nil {

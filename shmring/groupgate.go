@@ -23,9 +23,11 @@ type groupView struct {
 // gates reports whether the group holds producers up at all.
 func (v *groupView) gates() bool { return v.dropped != uint64(v.state.gen()) }
 
-// mayLag returns how many bytes the group may lag.
-func (v *groupView) mayLag() uint64 {
+// mayLag returns how many bytes the group may lag, in a ring of that capacity.
+func (v *groupView) mayLag(capacity uint64) uint64 {
 	switch {
+	case v.members > 0 && v.state.kind() == groupStarting:
+		return capacity // as a reader that catches up: the joiner looks for where to begin
 	case v.members > 0:
 		return v.policy.Credit
 	case v.state.kind() == groupActive && (v.policy.Durable || v.orphans > 0):
@@ -127,7 +129,7 @@ func (p *Producer) gateOfGroups(bound, end uint64, holder *Holder) uint64 {
 	r.cursors.TouchEnd()
 	for i := range p.groups {
 		v := &p.groups[i]
-		g := v.gate + v.mayLag()
+		g := v.gate + v.mayLag(r.capacity)
 		if !before(g, bound) || v.members == 0 && before(g, end) && !p.shield.Cut() && r.dropGroup(v) { // members that are gone look like none
 			continue
 		}

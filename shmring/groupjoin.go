@@ -100,6 +100,15 @@ func (r *Ring) startGroup(group uint64, h int, from From) (number uint64, err er
 	// sees a limit that bounds what that refresh can reach.
 	limit := r.limit.Load()
 	safe := r.safeFrom(limit)
+	// Orphans first, for they gate as the head does: producers are not to wait for what is lost while the search below goes on.
+	if err := r.cutOrphans(group, h, limit, safe, number); err != nil {
+		return 0, err
+	}
+	moved := func(pos uint64) {
+		// order: sequentially consistent, pair [head] with Member.take and Ring.viewGroups.
+		w(gHead).Store(pack(pos, groupNobody))
+		r.freed() // the gate may have moved
+	}
 	var pos uint64
 	if goesOn {
 		// order: acquire, pair [head]: nobody takes while the group is starting.
@@ -107,14 +116,10 @@ func (r *Ring) startGroup(group uint64, h int, from From) (number uint64, err er
 		if pos = later(old, safe); pos != old {
 			r.recordLoss(r.lossOfGroup(group, s.gen(), old, pos))
 		}
-	} else if pos, err = r.start(from, safe); err != nil {
+	} else if pos, err = r.start(from, safe, moved); err != nil {
 		return 0, err
 	}
-	if err := r.cutOrphans(group, h, limit, safe, number); err != nil {
-		return 0, err
-	}
-	// order: sequentially consistent, pair [head] with Member.take and Ring.viewGroups.
-	w(gHead).Store(pack(pos, groupNobody))
+	moved(pos)
 	// order: release (these two), pair [start] with the next joiner, and with Ring.viewGroups: before the group is active.
 	w(gStart).StoreRelease(number)
 	w(gJoined).StoreRelease(uint64(s.gen()))

@@ -204,7 +204,7 @@ func (r *Ring) Observer(from From) (*Reader, error) {
 	fault := r.Guard(func() {
 		// order: acquire, pair [limit] with Producer.refresh.
 		oldest := later(alignUp(r.limit.Load()-r.capacity, r.segment), r.capacity)
-		rd.pos, err = r.start(from, oldest)
+		rd.pos, err = r.start(from, oldest, func(uint64) {})
 	})
 	if fault != nil {
 		err = fault

@@ -35,8 +35,9 @@ func Oldest() From { return From{kind: fromOldest} }
 func At(pos uint64) From { return From{kind: fromPosition, pos: pos} }
 
 // First starts with the oldest message whose first bytes match accepts; where it accepts none, with the next message. It is shown up to n
-// bytes of each message from Oldest on, in the ring's order, and must not keep them. While a gating reader scans, producers may wait
-// for it.
+// bytes of each message from Oldest on, in the ring's order, and must not keep them. Producers may go on while a gating reader scans, at
+// its pace where they come round to it. The scan ends at the first claim that is still open: of what lies behind it, messages of other
+// producers that match would not accept may follow.
 func First(n int, match func(head []byte) bool) From {
 	return From{kind: fromFirst, head: n, match: match}
 }
@@ -56,7 +57,8 @@ type ReaderOptions struct {
 // Joining waits for nobody. A gating reader stores a stand-in cursor, becomes active (a full fence), and only then loads the
 // limit l. A refresh that did not see it raises the limit to at most align_up(l, S) + S: its tail was at most l, a claim is at
 // most S long, and a claim that ends at a boundary ends in the segment before it. So every position from
-// align_up(l, S) + S - C on is safe from the refreshes under way, and later ones see the cursor.
+// align_up(l, S) + S - C on is safe from the refreshes under way, and later ones see the cursor. There the cursor moves at once, and on with
+// the search for where the reader begins, as if it read what it passes: the stand-in lets producers have no room at all.
 func (r *Ring) Reader(g Grant, o ReaderOptions) (*Reader, error) {
 	if err := r.holdForConsumer(&g, "reading with a cursor"); err != nil {
 		return nil, err
@@ -152,17 +154,22 @@ func (rd *Reader) join(g Grant, from From) error {
 	// order: acquire, pair [join] with Producer.refresh: after the full fence of activate's CAS. Either the refresh's scan saw
 	// the state word, or this load sees a limit that bounds what that refresh can reach.
 	limit := r.limit.Load()
-	pos, err := r.start(from, r.safeFrom(limit))
+	moved := func(pos uint64) {
+		// order: sequentially consistent, pair [cursor] with Producer.gateOfReaders.
+		rd.cursor.Store(pos)
+		if rd.gates {
+			r.freed() // the gate moved up
+		}
+	}
+	pos, err := r.start(from, r.safeFrom(limit), moved)
 	if err != nil {
 		return err
 	}
 	rd.pos, rd.next, rd.cursorAt = pos, pos, pos
-	// order: sequentially consistent, pair [cursor] with Producer.gateOfReaders.
-	rd.cursor.Store(pos)
+	moved(pos)
 	if rd.gates {
 		rd.catchingUp = true
 		rd.checkGate()
-		r.freed() // the gate moved up from the stand-in
 	}
 	return nil
 }
@@ -172,15 +179,17 @@ func (r *Ring) safeFrom(limit uint64) uint64 {
 	return later(alignUp(limit, r.segment)+r.segment-r.capacity, r.capacity)
 }
 
-// start finds the position to start from; everything from safe on is intact history.
-func (r *Ring) start(from From, safe uint64) (uint64, error) {
+// start finds the position to start from; everything from safe on is intact history. It tells moved how far it has come, first of all
+// that nothing before safe is wanted.
+func (r *Ring) start(from From, safe uint64, moved func(pos uint64)) (uint64, error) {
+	moved(safe)
 	switch from.kind {
 	case fromOldest:
 		return safe, nil
 	case fromPosition:
 		return r.checkPosition(from.pos, safe)
 	case fromFirst:
-		return r.firstMatch(from, safe)
+		return r.firstMatch(from, safe, moved)
 	}
 	return r.Tail() // open claims below it are not waited for
 }
@@ -253,8 +262,8 @@ func (r *Ring) checkPosition(pos, safe uint64) (uint64, error) {
 }
 
 // firstMatch walks from safe on to the first message that is asked for, or to the first frame that is not there. Producers may come round
-// where nobody gates for the walk: then it goes on half a ring behind them, as a lapped reader does.
-func (r *Ring) firstMatch(from From, safe uint64) (uint64, error) {
+// where nobody gates for the walk: then it goes on half a ring behind them, as a lapped reader does. It tells moved of each segment.
+func (r *Ring) firstMatch(from From, safe uint64, moved func(pos uint64)) (uint64, error) {
 	head := make([]byte, from.head)
 	pos := safe
 	for range r.capacity / frameAlign { // a producer at full speed may outrun the walk, but not for ever
@@ -274,7 +283,9 @@ func (r *Ring) firstMatch(from From, safe uint64) (uint64, error) {
 		if err != nil || next == pos || len(b) > 0 && from.match(b) {
 			return pos, err
 		}
-		pos = next
+		if pos = next; pos&(r.segment-1) == 0 {
+			moved(pos)
+		}
 	}
 	return pos, nil
 }

@@ -29,7 +29,7 @@ func (w *world) roomy(pr *Producer, n int) bool {
 	var h Holder
 	bound := pr.gateOfReaders(alignUp(end, pr.segment), &h)
 	for _, v := range pr.ring.viewGroups(nil, false) {
-		bound = earlier(bound, v.gate+v.mayLag())
+		bound = earlier(bound, v.gate+v.mayLag(w.ring.capacity))
 	}
 	if !pr.single {
 		bound = pr.gateOfClaims(bound, &h)
@@ -395,7 +395,7 @@ var sleepFaults = []fault{
 	{"a reader dropped without a wake", "slow.go", "	if dropped {\n		r.wakeAll()\n	}\n", "", "a producer sleeps until another one drops"},
 	{"a message acknowledged without a wake", "member.go", "	h.fromAs = from\n	m.ring.freed()\n", "	h.fromAs = from\n", "a producer sleeps until a member acknowledges"},
 	{"a return to the gates that wakes nobody", "slow.go", "	ring.freed() // the gate moved up from the stand-in\n", "", "a producer sleeps while a reader gates again that has read all"},
-	{"a joiner that wakes nobody when its gate has moved", "join.go", "		r.freed() // the gate moved up from the stand-in\n", "", "a producer sleeps while a reader joins"},
+	{"a joiner that wakes nobody when its gate has moved", "join.go", "			r.freed() // the gate moved up\n", "", "a producer sleeps while a reader joins"},
 	{"a deletion that wakes nobody", "ring.go", "		r.wakeAll()\n", "", "a topic is deleted while a reader falls asleep"},
 	{"a deletion that announces nobody", "ring.go", "		r.fallAsleep()\n", "", "a topic is deleted while a producer commits"},
 	{"an orphan that nobody tells of", "adopt.go", "	r.groupWord(group, gOrphans).Add(1)\n", "", "a member falls asleep while a dead one is repaired"},
