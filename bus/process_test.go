@@ -94,6 +94,13 @@ func TestChild(t *testing.T) {
 		}
 		defer c.Close()
 		sayWhatComes(t, subscribe(t, c, "t", combined[how].options...))
+	case "sleeper": // sleeps whenever nothing is there, and says which message it got last
+		c, err := bus.Dial(t.Context(), bus.Options{Name: "child", Socket: socket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sleepAndSay(t, subscribe(t, c, "t", bus.Lossy(), bus.Idle(atOnce())))
 	case "user": // asks for what it is told to ask for, as another user
 		serveUser(t, socket)
 	case "descriptors": // says what it was given
