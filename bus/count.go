@@ -43,8 +43,8 @@ func countMessages(ctx context.Context, ring *shmring.Ring, end uint64, position
 		if err != nil {
 			return err
 		}
-		order, err = countFrom(ctx, r, end, positions, order, counts)
-		if err := errors.Join(err, r.Close()); err != nil {
+		fault := ring.Guard(func() { order, err = countFrom(ctx, r, end, positions, order, counts) })
+		if err := errors.Join(fault, err, r.Close()); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,8 @@ func changeLenders(f func([]lender) []lender) {
 }
 
 // Intact tells whether a frame is still what it was when it was lent, so that everything that was read of it until now was its own. It is
-// for frames that are still lent; of copies it is always true. It costs some ten nanoseconds, and any goroutine may call it.
+// for frames that are still lent; of copies it is always true. It costs some ten nanoseconds, and any goroutine may call it: one that does
+// not work through the messages, for which it costs some fifty, needs no guard.
 func (f Frame) Intact() bool {
 	all := lenders.all.Load()
 	if all == nil {
@@ -70,24 +71,32 @@ func (f Frame) Intact() bool {
 	}
 	for _, l := range *all {
 		if l.ring.data.Holds(f.Payload) {
-			_, ok := l.ring.intact(f.Position)
-			vouch(*all, l.ring, f.Position, ok)
-			return ok
+			return l.ring.vouch(*all, f.Position)
 		}
 	}
 	return true
 }
 
-// vouch notes with the reader that the calling goroutine works through whether its frame was whole. The last answer counts.
-func vouch(all []lender, r *Ring, pos uint64, whole bool) {
-	if !whole {
-		pos = 0 // no frame is there
-	}
-	me := shm.Goroutine()
+// vouch looks whether a frame is whole, and notes it with the readers that the calling goroutine works through. The last answer counts.
+func (r *Ring) vouch(all []lender, pos uint64) (whole bool) {
+	me, guarded := shm.Goroutine(), false
 	for _, l := range all {
+		h := l.hand.Value()
 		// order: none, see hand.begin.
-		if h := l.hand.Value(); l.ring == r && h != nil && me != 0 && h.by.Load() == me {
-			h.reader.vouched = pos
+		if l.ring != r || h == nil || me == 0 || h.by.Load() != me {
+			continue
+		}
+		if !guarded {
+			guarded = true
+			_, whole = r.intact(pos)
+		}
+		h.reader.vouched = pos
+		if !whole {
+			h.reader.vouched = 0 // no frame is there
 		}
 	}
+	if !guarded { // in a file that was cut short nothing is whole
+		_ = r.Guard(func() { _, whole = r.intact(pos) })
+	}
+	return whole
 }

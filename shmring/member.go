@@ -368,13 +368,18 @@ func (m *Member) Ready() bool {
 	return m.data.Word(h).Peek() == h^m.nonce
 }
 
-// Position returns where the member stands: of the frame that is lent, else of what it holds, else the group's head.
+// Position returns where the member stands: of the frame that is lent, else of what it holds, else the group's head, or, where the file
+// was cut short, what the member had last.
 func (m *Member) Position() uint64 {
-	if m.pos == m.held.until && m.err == nil {
-		// order: acquire, pair [head] with Member.take.
-		return m.position(m.head.Load())
+	if m.pos != m.held.until || m.err != nil {
+		return m.pos
 	}
-	return m.pos
+	head := uint64(0)
+	// order: acquire, pair [head] with Member.take.
+	if m.ring.Guard(func() { head = m.head.Load() }) != nil {
+		return m.pos
+	}
+	return m.position(head)
 }
 
 // Producer returns the slot of the producer that wrote the frame that is lent.

@@ -9,7 +9,7 @@ import (
 )
 
 // Memory that somebody else retires while a guard ends was not cut short.
-func TestGuardOfMemoryThatIsRetired(t *testing.T) {
+func TestRetiredIsNotTruncated(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "memory"))
 	if err != nil {
 		t.Fatal(err)
