@@ -111,11 +111,7 @@ func (s *Subscription) pollChosen(limit int, handle func(m Message) error) (n in
 	r := s.ring // nothing may go on with another one
 	r.Begin()
 	defer func() {
-		r.End()
-		if !handled {
-			r.Unread()
-		}
-		r.Release()
+		settleReader(r, handled)
 		if s.ring == r {
 			s.tellChosen()
 		}

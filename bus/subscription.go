@@ -158,18 +158,13 @@ func (s *Subscription) pollKind(limit int, handle func(m Message) error) (n int,
 	return s.poll(limit, handle)
 }
 
-// poll is for readers, as pollMember is for members: a loop for both would ask at each message which it is.
+// poll is for readers that take what is next. Members and who chooses have loops of their own: one loop that asks at each message which it
+// is takes 9.5 ns a message instead of 5.5 (BenchmarkPoll/mode=block).
 func (s *Subscription) poll(limit int, handle func(m Message) error) (n int, err error) {
 	handled := true
 	r := s.ring // nothing may go on with another one
 	r.Begin()
-	defer func() {
-		r.End()
-		if !handled {
-			r.Unread()
-		}
-		r.Release()
-	}()
+	defer func() { settleReader(r, handled) }()
 	for n < limit {
 		f, ok := r.Next()
 		if !ok {
@@ -193,14 +188,18 @@ func (s *Subscription) settle(handled bool) {
 		settleMember(s.member, handled)
 		return
 	}
-	s.ring.End()
-	if !handled {
-		s.ring.Unread()
-	}
-	s.ring.Release()
+	settleReader(s.ring, handled)
 	if s.chosen.on {
 		s.tellChosen()
 	}
+}
+
+func settleReader(r *shmring.Reader, handled bool) {
+	r.End()
+	if !handled {
+		r.Unread()
+	}
+	r.Release()
 }
 
 // nothing says why there was no message, n messages after the call began: nil if one may still come. What is in the topic comes before
