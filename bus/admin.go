@@ -23,20 +23,20 @@ type TopicState struct {
 
 // Client is a process that is connected to the broker, or, where there is no broker, one that is attached to a topic.
 type Client struct {
-	Session  uint64 // of its connection, in this broker's life; 0 without a broker
-	Name     string
-	Software string // its program and version, as it said itself; "" without a broker
-	PID      int    // information only: it means nothing in another pid namespace
-	UID, GID int    // -1 without a broker
-	Since    time.Time
-	Slots    []Slot
+	Session  uint64    // of its connection, in this broker's life; 0 without a broker
+	Name     string    // Options.Name
+	Software string    // its program and version, as it said itself; "" without a broker
+	PID      int       // information only: it means nothing in another pid namespace
+	UID, GID int       // -1 without a broker
+	Since    time.Time // it connected, or attached first
+	Slots    []Slot    // by topic
 }
 
 // Slot is what a client has of a topic.
 type Slot struct {
 	Topic string
 	Role  string // "producer" or "consumer"
-	Slot  int
+	Slot  int    // its number among the topic's producers or consumers
 }
 
 // CreateTopic makes a topic. It returns when it can be attached to, which takes about a millisecond per 4 MiB. Errors: those
@@ -52,8 +52,9 @@ func (c *Conn) CreateTopic(ctx context.Context, config topic.Config) error {
 	return err // which says itself what failed, where the files were made
 }
 
-// DeleteTopic ends a topic, whoever is attached: their handles return [ErrClosed], its files go. Messages that are still in it
-// are lost.
+// DeleteTopic ends a topic, whoever is attached: their handles return [ErrClosed], its files go. Messages that nobody has read yet
+// can still be read by who is attached. A damaged topic can be deleted too. Errors: [ErrNoTopic], [ErrPermission] but for root and the broker's user,
+// [ErrInUse] of a connection of [OpenDir] while a broker has the directory, [ErrNoBroker], [ErrClosed].
 func (c *Conn) DeleteTopic(ctx context.Context, name string) error {
 	err := checkName(name)
 	if err == nil {

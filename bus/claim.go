@@ -97,7 +97,8 @@ func (c Claim) ring() shmring.Claim {
 //go:noinline
 func staleClaim() { panic("bus: use of a claim after a later one") }
 
-// FrameSize returns how many bytes of the ring a message of n bytes takes: what to add up for [Publisher.Batch].
+// FrameSize returns how many bytes of the ring a message of n bytes (0 or more) takes, its header of 16 bytes and padding included: what to
+// add up for [Publisher.Batch].
 func FrameSize(n int) int { return shmring.FrameSize(n) }
 
 // Batch is room for several messages that become visible together. It is for the publisher's goroutine, through a pointer;

@@ -16,6 +16,11 @@ import (
 // Conn is a process's connection to a bus: to its broker ([Dial]), or to its directory ([OpenDir]). Any number of goroutines
 // may use one at once; the handles that it makes are for one goroutine each. Handles of the same topic share one mapping of
 // its files for each way of using them.
+//
+// What only looks (Topics, Clients, and by a topic's name Inspect, Groups, Losses, Parked, CountMessages, Written, Stalls, Verify) blocks
+// while the broker answers or the files are opened, until its context ends, and allocates. Its errors: [ErrNoTopic]; [ErrPermission] for who
+// may not subscribe; [ErrCorrupt] and [ErrVersion] of the topic's files; [ErrClosed] after Close; [ErrNoBroker], of a connection of [Dial]
+// whose broker is away; the context's.
 type Conn struct {
 	options Options
 	backend backend

@@ -47,21 +47,21 @@ type ConsumerInfo struct {
 	ID              string // c, slot, generation that its tenant began with
 	Slot            int
 	Name            string
-	PID             int
-	StartedNs       uint64
+	PID             int    // information only: it means nothing in another pid namespace
+	StartedNs       uint64 // wall clock
 	Mode            string // block, drop, evict, lossy, member, orphan
-	Position        uint64
-	LagBytes        uint64
+	Position        uint64 // of the next message that it has not given back
+	LagBytes        uint64 // of the ring, from there to the tail
 	Group           string // of a member or orphan; "" for readers
 	Unacknowledged  uint64 // bytes of the range that a member or orphan holds
-	Credit          uint64
-	CatchingUp      bool
-	Dropped         bool // it no longer gates
-	Messages, Bytes uint64
-	MissedBytes     uint64
-	Laps            uint64
-	Alive           bool
-	Retrier         bool // a member that takes nothing: it is there to retry what the group has parked
+	Credit          uint64 // bytes
+	CatchingUp      bool   // it gates with the capacity until it has come within its credit
+	Dropped         bool   // it no longer gates
+	Messages, Bytes uint64 // read by this tenant, as it published them last
+	MissedBytes     uint64 // of the ring
+	Laps            uint64 // how often it missed some
+	Alive           bool   // its lock is held
+	Retrier         bool   // a member that takes nothing: it is there to retry what the group has parked
 }
 
 // Gates reports whether producers wait for this consumer.

@@ -197,7 +197,7 @@ func later(a, b uint64) uint64 {
 	return a
 }
 
-// FrameSize returns how many bytes of the ring a frame with n bytes of payload takes.
+// FrameSize returns how many bytes of the ring a frame with n bytes of payload (0 or more) takes: a multiple of 16, its header included.
 func FrameSize(n int) int { return int(align16(frameHeaderSize + uint64(n))) }
 
 // geometry is what the header says, and where the tables that follow from it begin.

@@ -74,11 +74,11 @@ type MemberOptions struct {
 	// Retrier says that the member will not call Next: it is there for [Member.Retry], or while another one does that. Producers wait for
 	// its group as for one with members; [ConsumerInfo] tells it from those that work.
 	Retrier bool
-	Batch   int // most messages of a take; acknowledged together unless Release is called before; default 1
-	OnPark  func(f Frame, deliveries int) error
+	Batch   int // most messages of a take, up to 65,536; acknowledged together unless Release is called before; default 1
 	// OnPark is called, in Next, with a message that was delivered max_deliver times, before it is recorded and passed over. The frame is
 	// lent during the call. When it returns an error the message stays, Next returns no frame and Err that error, and the next call of
 	// Next tries again. When the process dies in between, another member parks the message again.
+	OnPark func(f Frame, deliveries int) error
 }
 
 const maxBatch = 1 << 16

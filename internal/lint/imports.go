@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 // Every file may import these, and test files those too.
 var (
 	all   = []string{"internal/invariant"}
-	tests = []string{"internal/golden", "internal/leak", "internal/script", "bus/bustest", "bus/broker"}
+	tests = []string{"internal/golden", "internal/leak", "internal/script", "bus/bustest", "bus/broker", "bus/topic"}
 )
 
 // outside lists the packages from elsewhere, each with what it is here for. A path stands for the packages below it too.
