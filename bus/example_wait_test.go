@@ -48,13 +48,16 @@ func ExampleWaitAny() {
 	defer market.Close()
 	orders, _ := c.Subscribe("orders", bus.Idle(&bus.Sleep{}))
 	defer orders.Close()
-	pub, _ := c.Publisher("orders")
-	defer pub.Close()
-	go func() {
+	published := make(chan struct{})
+	go func() { // usually another process
+		defer close(published)
+		pub, _ := c.Publisher("orders")
+		defer pub.Close()
 		if err := pub.Publish([]byte("buy")); err != nil {
 			log.Fatal(err)
 		}
 	}()
+	defer func() { <-published }()
 
 	ready, err := bus.WaitAny(context.Background(), market, orders)
 	if err != nil {
