@@ -84,7 +84,9 @@ func (p *Producer) SelfBlocked() (blocked bool) {
 		h := p.ring.handOf(uint64(p.holder.Slot), me)
 		return h != nil && h.reader != nil && h.reader.stuck()
 	case "group":
-		if slot, ok := p.ring.memberAt(uint64(p.holder.Slot), p.holder.At); ok {
+		var slot uint64
+		ok := false
+		if p.ring.Guard(func() { slot, ok = p.ring.memberAt(uint64(p.holder.Slot), p.holder.At) }) == nil && ok {
 			h := p.ring.handOfHolder(slot, me)
 			return h != nil && h.member.stuck()
 		}
