@@ -24,7 +24,7 @@ import (
 //	FREE ──> STARTING ──> ACTIVE     GrantMember or MakeGroup makes it, who joins first starts it
 //	            ^            │
 //	            └────────────┘       a joiner finds that producers dropped it
-//	FREE <── any, ephemeral and without members, when another group needs the room
+//	FREE <── any, ephemeral and without members, when another group needs the room (grouproom.go)
 //
 // Producers drop a group that has no member and lags more than it may: dropped[consumers + group] = its generation.
 type groupKind = slotKind
@@ -129,13 +129,13 @@ func (r *Ring) MakeGroup(name string, p GroupPolicy) error {
 	if err != nil {
 		return err
 	}
-	return r.makeGroups(func() error {
-		group, isNew, err := r.findOrMakeGroup(name, p)
+	return r.makeGroups(func(h int) error {
+		group, isNew, err := r.findOrMakeGroup(name, p, h)
 		if err != nil {
 			return err
 		}
 		if r.kind.singleGate() {
-			err = r.onlyGate(group)
+			err = r.onlyGate(group, h)
 		}
 		if err == nil && !isNew {
 			r.writeGroupPolicy(group, p)
@@ -157,8 +157,8 @@ func (r *Ring) GrantMember(name string, p GroupPolicy) (Grant, error) {
 		return none, err
 	}
 	g := none
-	err = r.makeGroups(func() error {
-		group, isNew, err := r.findOrMakeGroup(name, p)
+	err = r.makeGroups(func(h int) error {
+		group, isNew, err := r.findOrMakeGroup(name, p, h)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (r *Ring) GrantMember(name string, p GroupPolicy) (Grant, error) {
 		if err == nil {
 			r.writeMemberEntry(uint64(g.Slot), group)
 			if r.kind.singleGate() {
-				err = r.onlyGate(group)
+				err = r.onlyGate(group, h)
 			}
 		}
 		if err != nil && isNew {
@@ -196,8 +196,8 @@ func (r *Ring) writeMemberEntry(slot, group uint64) {
 	}
 }
 
-// makeGroups runs f while holding the lock under which groups are made.
-func (r *Ring) makeGroups(f func() error) error {
+// makeGroups runs f while holding the lock under which groups are made, on the description h.
+func (r *Ring) makeGroups(f func(h int) error) error {
 	if r.access < Own {
 		return fmt.Errorf("%w: making groups needs access own, this mapping has %s", ErrPermission, r.access)
 	}
@@ -217,7 +217,7 @@ func (r *Ring) makeGroups(f func() error) error {
 		if r.closing() {
 			return ErrClosed
 		}
-		return f()
+		return f(h)
 	})
 }
 
@@ -237,8 +237,8 @@ func (r *Ring) lockSoon(h int, off int64) (bool, error) {
 
 const groupLockNap = time.Millisecond
 
-// findOrMakeGroup returns the number of the group with that name. The caller holds the makers' lock.
-func (r *Ring) findOrMakeGroup(name string, p GroupPolicy) (group uint64, isNew bool, err error) {
+// findOrMakeGroup returns the number of the group with that name. The caller holds the makers' lock on the description h.
+func (r *Ring) findOrMakeGroup(name string, p GroupPolicy, h int) (group uint64, isNew bool, err error) {
 	if name == "" || len(name) > nameSize || readName([]byte(name)) != name {
 		return 0, false, fmt.Errorf("group name %q is not 1 to %d bytes of text", name, nameSize)
 	}
@@ -255,6 +255,11 @@ func (r *Ring) findOrMakeGroup(name string, p GroupPolicy) (group uint64, isNew 
 	}
 	for g := uint64(0); free == r.groups && g < r.groups; g++ {
 		if !r.groupInUse(g) {
+			free = g
+		}
+	}
+	for g := uint64(0); free == r.groups && g < r.groups; g++ {
+		if r.makeWay(g, h) {
 			free = g
 		}
 	}
@@ -347,33 +352,19 @@ func (r *Ring) groupInUse(group uint64) bool {
 	if r.groupPolicy(group).Durable {
 		return true
 	}
-	for slot := range r.consumers {
-		// order: acquire, pair [state] with Ring.activate.
-		s := state(r.consumerWord(slot, cState).Load())
-		switch s.kind() {
-		case slotMember, slotOrphan:
-			if s.group() == group {
-				return true
-			}
-		case slotFree:
-			// order: acquire (these two), pair [policy] with Ring.writeMemberEntry.
-			named := r.consumerEntry(slot, eGroup).Load() == group+1
-			if named && r.consumerEntry(slot, eGeneration).Load() == uint64(s.gen()+1) && r.alive(consumerLocks, slot) {
-				return true
-			}
-		}
-	}
-	return false
+	worked, left := r.slotsOfGroup(group)
+	return worked || left
 }
 
 // onlyGate refuses a group (r.groups for a reader) in a topic that admits one gate and has another. Who asks has made itself seen before:
-// of two who ask at once, one at least is refused.
-func (r *Ring) onlyGate(group uint64) error {
+// of two who ask at once, one at least is refused. With the makers' lock on the description h, else -1, a group that nobody works for makes
+// way.
+func (r *Ring) onlyGate(group uint64, h int) error {
 	if held, known := r.locks.held(consumerLocks, gateByte); group < r.groups && known && held {
 		return r.gateTaken()
 	}
 	for g := range r.groups {
-		if g != group && r.groupInUse(g) {
+		if g != group && r.groupInUse(g) && (h < 0 || !r.makeWay(g, h)) {
 			return fmt.Errorf("%w: topic %s is %s and has group %q", ErrInUse, r.name, r.kind, readName(r.groupName(g)))
 		}
 	}

@@ -151,8 +151,10 @@ func (r *Ring) writeReaderEntry(g Grant, p Policy, credit uint64) error {
 		if ok, err := r.locks.lock(consumerLocks, g.Lock, gateByte); !ok || err != nil {
 			return errors.Join(r.gateTaken(), err)
 		}
-		if err := r.onlyGate(r.groups); err != nil {
-			return err
+		if r.onlyGate(r.groups, -1) != nil { // perhaps a group that nobody works for
+			if err := r.makeGroups(func(h int) error { return r.onlyGate(r.groups, h) }); err != nil {
+				return err
+			}
 		}
 	}
 	slot := uint64(g.Slot)
