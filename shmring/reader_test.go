@@ -268,6 +268,7 @@ func TestStampIsTheLastStore(t *testing.T) {
 	if out, err := exec.Command("go", "test", "-c", "-o", exe, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	intentsStayWhole(t, exe)
 	out, err := exec.Command("go", "tool", "objdump", "-s", `shmring\.\(\*Producer\)\.Publish$`, exe).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
