@@ -3,7 +3,6 @@ package shmring
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -130,7 +129,7 @@ func (r *Ring) newReader(slot uint64, name string) *Reader {
 		c.StoreRelaxed(0) // order: none, the state word releases it; only the tenant writes it.
 	}
 	w(cStartedNs).StoreRelaxed(uint64(now().UnixNano())) // order: none, see above
-	w(cPid).StoreRelaxed(uint64(os.Getpid()))            // order: none, see above
+	w(cPid).StoreRelaxed(ownPid)                         // order: none, see above
 	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), name)
 	rd.name = name
 	return rd

@@ -3,7 +3,6 @@ package shmring
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
@@ -134,7 +133,7 @@ func (r *Ring) newMember(g Grant, o MemberOptions) (*Member, error) {
 		c.StoreRelaxed(0) // order: none, the state word releases it; only the tenant writes it.
 	}
 	w(cStartedNs).StoreRelaxed(uint64(now().UnixNano())) // order: none, see above
-	w(cPid).StoreRelaxed(uint64(os.Getpid()))            // order: none, see above
+	w(cPid).StoreRelaxed(ownPid)                         // order: none, see above
 	writeName(r.cursors.Bytes(r.offConsumers+consumerSlotSize*slot+cName, nameSize), o.Name)
 	flags := uint8(0)
 	if o.Retrier {

@@ -3,7 +3,6 @@ package shmring
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"time"
 
@@ -116,7 +115,7 @@ func (r *Ring) newProducer(g Grant, name string) (*Producer, error) {
 	w(pStartBytes).StoreRelaxed(p.nBytes)                      // order: none, see above
 	w(pStartBackPressure).StoreRelaxed(p.backPressured.Load()) // order: none, see above
 	w(pStartedNs).StoreRelaxed(uint64(now().UnixNano()))       // order: none, see above
-	w(pPid).StoreRelaxed(uint64(os.Getpid()))                  // order: none, see above
+	w(pPid).StoreRelaxed(ownPid)                               // order: none, see above
 	writeName(r.ring.Bytes(r.offProducers+producerSlotSize*slot+pName, nameSize), name)
 	if r.sleep == SleepAuto {
 		shm.RegisterBarrier()

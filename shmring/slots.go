@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
@@ -44,6 +45,9 @@ type Policy struct {
 	Patience time.Duration // of Drop and Evict, from the first claim that failed because of the reader on
 	UID      uint32        // who asked; information only
 }
+
+// ownPid is what tenants write into their slots, for information.
+var ownPid = uint64(os.Getpid())
 
 // Grant is a slot for whoever holds Lock: the descriptor whose open file description holds the OFD lock on the slot's byte
 // (and on the gate's, for a gate). The slot is alive as long as a copy of the descriptor is open anywhere.
