@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,10 +22,10 @@ var crashFaults = []struct{ name, file, old, new, samples, operation string }{
 	if !p.ring.tail.CompareAndSwap(t, end) {
 		// order: release, pair [intent] with Producer.gateOfClaims.
 		p.slotPosition.StoreRelease(0)
-		return false
+		return false, nil
 	}
 `, `	if !p.ring.tail.CompareAndSwap(t, end) {
-		return false
+		return false, nil
 	}
 	p.slotSize.StoreRelease(end - t)
 	p.slotPosition.StoreRelease(t)
@@ -107,8 +108,8 @@ var crashFaults = []struct{ name, file, old, new, samples, operation string }{
 	}
 }
 `, "distinct", "wake a producer/kind=mpmc"},
-	{"a dropped reader that does not say what it missed", "lossy.go", `	if r.gates {
-		r.ring.recordLoss(`, `	if r.gates && r.adrift && to == 0 {
+	{"a dropped reader that does not say what it missed", "lossy.go", `	if r.mayRecord() {
+		r.ring.recordLoss(`, `	if r.mayRecord() && to == 0 {
 		r.ring.recordLoss(`, "distinct", "drop a reader/kind=mpmc"},
 }
 
@@ -134,6 +135,17 @@ func TestCrashFindsSeededFaults(t *testing.T) {
 			}
 			t.Logf("found: %s", found[1])
 		})
+	}
+}
+
+// TestCrashFaultsFit finds the place of every fault, and its operation, as they are.
+func TestCrashFaultsFit(t *testing.T) {
+	for _, f := range crashFaults {
+		t.Run(f.name, func(t *testing.T) { seedCrashFault(t, f.file, f.old, f.new) })
+		name, _, _ := strings.Cut(f.operation, "/")
+		if !slices.ContainsFunc(crashOperations, func(op crashOperation) bool { return op.name == name }) {
+			t.Errorf("%s: there is no operation %q", f.name, name)
+		}
 	}
 }
 
