@@ -15,7 +15,8 @@ import (
 // The engine runs the real code of a few processes in one thread, an access to shared memory a step, and tries every order of
 // their steps up to a bound of preemptions, with kills. Each process has a store buffer as on x86: its stores wait there, in
 // order, and become visible to the others at its next full store, CAS or death, or whenever another process looks at the
-// word (both outcomes are tried: a drain is observable through a load alone).
+// word (both outcomes are tried: a drain is observable through a load alone). A process dies wherever it would leave something else
+// behind than where it might have died before: memory, locks, a store, what the checks go by, or how far the others have come.
 //
 // stepped_search_test.go decides what is tried, stepped_memory_test.go and stepped_locks_test.go are what the processes share,
 // stepped_world_test.go is what they do, and what must hold afterwards.
@@ -41,17 +42,24 @@ type engine struct {
 	rests     int    // times that all slept
 	delays    int    // times that a store was not visible though somebody looked
 	memory    uint64 // hash of what changed
+	account   uint64 // and of what was told beside
 	trace     []string
 	tracing   bool
 	failure   string
+	resumed   bool // the process that runs was stopped, and may only die or go on
 	over      bool // every process is released
 	hosts     sync.WaitGroup
 	jobs      []chan *proc // a goroutine for each process, over all runs
 
 	visited map[uint64]budget
-	touched map[*uint64]touch // who uses which word, learnt on the way
-	grown   bool              // somebody used a word for the first time
-	did     map[string]bool   // operations that processes came to
+	judged  map[uint64]bool    // ends that were checked
+	words   [3]words           // who uses which word, learnt on the way: ring, cursors, control
+	private map[*uint64]*touch // and those that lie elsewhere
+	list    []*proc            // what runnable returned last
+	views   []*Ring            // of the run before, to be used again
+	viewed  int
+	grown   bool            // somebody used a word for the first time
+	did     map[string]bool // operations that processes came to
 	Runs    int
 	Pruned  int
 }
@@ -66,7 +74,9 @@ type proc struct {
 	done    bool // ended or killed
 	killed  bool
 	mortal  bool
-	steady  bool // it is not interrupted: the load that the others run under
+	spared  uint64 // what it would have left behind when it was last asked whether it dies
+	keeps   bool   // a handle that is asked when all is over
+	steady  bool   // it is not interrupted: the load that the others run under
 
 	queued       *sleep // where it sleeps, or is about to; nil again once it is woken
 	asleep       bool
@@ -85,6 +95,7 @@ type scenario struct {
 	sleeps   bool // processes sleep and wake: 32-bit words are steps
 	set      func(w *world) []*proc
 	check    func(w *world) // after the common checks
+	told     bool           // all that check looks at beside memory is told (tell): processes that have ended need not be told apart by their past
 }
 
 // world is one run's.
@@ -109,10 +120,11 @@ type unwind struct{}
 func (e *engine) run() {
 	e.Runs++
 	e.length, e.fates, e.points, e.asked = max(e.fates, 20), 0, 0, 0
-	e.decisions, e.preempts, e.kills, e.mended, e.rests, e.delays, e.memory, e.trace = e.decisions[:0], 0, 0, 0, 0, 0, 0, nil
+	e.decisions, e.preempts, e.kills, e.mended, e.rests, e.delays, e.memory, e.account, e.trace = e.decisions[:0], 0, 0, 0, 0, 0, 0, 0, nil
+	e.resumed = false
 	e.locks = &steppedLocks{heapLocks: newHeapLocks(), e: e}
-	e.world = newWorld(e)
 	shm.Steps = nil
+	e.world = newWorld(e)
 	e.procs = e.s.set(e.world)
 	e.over = false
 	for i, p := range e.procs {
@@ -143,9 +155,31 @@ func (e *engine) run() {
 	for _, p := range e.procs {
 		e.drain(p, len(p.buffer))
 	}
-	if e.failure == "" && !e.aborted() {
+	if e.failure == "" && !e.aborted() && !e.judgedBefore() {
 		e.world.checkAll()
 	}
+}
+
+// judgedBefore reports whether the same end was looked at in another run.
+func (e *engine) judgedBefore() bool {
+	h := mix(mix(e.memory, e.locks.hash), e.account)
+	for _, p := range e.procs {
+		h = mix(h, e.past(p)+uint64(b2i(p.killed)))
+	}
+	before := e.judged[h]
+	e.judged[h] = true
+	return before && e.script == nil
+}
+
+// forgets reports whether what a process has loaded need not be known once it has come to its end.
+func (s *scenario) forgets() bool { return s.check == nil || s.told }
+
+// past is the hash of what a process has loaded, as far as it still counts.
+func (e *engine) past(p *proc) uint64 {
+	if e.s.forgets() && (p.killed || p.done && !p.keeps) {
+		return 0
+	}
+	return p.history
 }
 
 // host runs a process's body, on a goroutine of its own; one of them runs at a time.
@@ -205,13 +239,15 @@ func (e *engine) stop() {
 	}
 }
 
-func (e *engine) runnable(except *proc) (list []*proc) {
+// runnable returns who might run, until the next call.
+func (e *engine) runnable(except *proc) []*proc {
+	e.list = e.list[:0]
 	for _, q := range e.procs {
 		if !q.done && !q.asleep && q != except {
-			list = append(list, q)
+			e.list = append(e.list, q)
 		}
 	}
-	return list
+	return e.list
 }
 
 func (e *engine) fail(format string, args ...any) {
@@ -233,16 +269,10 @@ func (e *engine) point(what string, w *uint64) {
 	}
 	others := e.runnable(p)
 	switches := 0
-	if e.preempts < e.s.preempts && !p.steady && (w == nil || e.touched[w].contested()) {
+	if e.preempts < e.s.preempts && !p.steady && (w == nil || e.word(w).contested()) {
 		switches = len(others)
 	}
-	fate, again := e.chooseFate(len(others), switches, p.mortal && e.kills < e.s.kills)
-	if again {
-		e.Pruned++
-		e.preempts = pruned
-		p.done = true
-		panic(unwind{})
-	}
+	fate := e.fate(p, len(others), switches)
 	if e.points++; e.points > maxPoints {
 		e.fail("process %s goes on for ever", p.name)
 		p.done = true
@@ -259,14 +289,62 @@ func (e *engine) point(what string, w *uint64) {
 		if !<-p.resume {
 			panic(unwind{})
 		}
+		e.resumed = true
+		dies := e.mayDie(p) && e.fate(p, 0, 0) != 0 // others have seen it alive since it went on last
+		e.resumed = false
+		if dies {
+			e.kill(p, what)
+		}
 	default:
-		e.kills++
-		e.note("-- %s is killed before %s", p.name, what)
-		e.drain(p, len(p.buffer)) // what it stored is in the memory system's hands
-		e.locks.died(p)
-		p.killed, p.done, p.queued = true, true, nil
+		e.kill(p, what)
+	}
+}
+
+// fate is chooseFate, and ends the run where it came to a state that was seen before.
+func (e *engine) fate(p *proc, others, switches int) int {
+	fate, again := e.chooseFate(others, switches, e.resumed || e.mayDie(p))
+	if again {
+		e.Pruned++
+		e.preempts = pruned
+		p.done = true
 		panic(unwind{})
 	}
+	return fate
+}
+
+func (e *engine) kill(p *proc, what string) {
+	e.kills++
+	e.note("-- %s is killed before %s", p.name, what)
+	e.drain(p, len(p.buffer)) // what it stored is in the memory system's hands
+	e.locks.died(p)
+	p.killed, p.done, p.queued = true, true, nil
+	panic(unwind{})
+}
+
+// mayDie reports whether p may be killed where it stands, and would leave something else behind than where it was asked before: what it
+// has loaded since dies with it.
+func (e *engine) mayDie(p *proc) bool {
+	if !p.mortal || e.kills >= e.s.kills {
+		return false
+	}
+	if !e.s.forgets() {
+		return true
+	}
+	h := mix(mix(e.memory, e.locks.hash), e.account)
+	for _, q := range e.procs {
+		for _, b := range q.buffer {
+			h = mix(h, shm.Address(b.w)^b.x*0x9e3779b97f4a7c15)
+		}
+		h = mix(h, uint64(len(q.buffer))<<1|uint64(b2i(q.done)))
+		if q != p {
+			h = mix(h, q.history)
+		}
+	}
+	if h == p.spared {
+		return false
+	}
+	p.spared = h
+	return true
 }
 
 func (e *engine) note(format string, args ...any) {

@@ -9,7 +9,7 @@ import (
 
 func init() {
 	for _, s := range groupScenarios {
-		s.beyond = true
+		s.beyond, s.told = true, true
 	}
 	scenarios = append(scenarios, groupScenarios...)
 	faults = append(faults, groupFaults...)
@@ -44,6 +44,7 @@ func (c *crew) hire(p *proc, group string, policy GroupPolicy, o MemberOptions) 
 	}
 	if p != nil {
 		c.members[p.name] = m
+		p.keeps = true
 	}
 	return m
 }
@@ -59,7 +60,9 @@ func (c *crew) work(name string, m *Member, n int) {
 			return
 		}
 		// Read to its end: from here on it may come again only if this member is killed before it acknowledged it.
-		c.got[name] = append(c.got[name], c.w.id(f))
+		id := c.w.id(f)
+		c.w.tell("got", name, uint64(len(c.got[name])), id)
+		c.got[name] = append(c.got[name], id)
 	}
 	m.Release()
 }
@@ -254,10 +257,8 @@ var groupScenarios = []*scenario{
 		pr := w.producer(p)
 		// It keeps nearly a lap: P drops it with its second message, which overwrites the first one of the group's.
 		c.hire(nil, "d", GroupPolicy{Durable: true, Credit: 4 << 10, Keep: 4 << 10}, MemberOptions{}).Close()
-		n := uint64(0)
-		for groupNamedIn(w, "d").LagBytes < 4<<10-128 {
+		for n := range uint64(4<<10-128) / 64 {
 			w.send(pr, n+1, 40)
-			n++
 		}
 		p.body = func() {
 			for i := range uint64(4) {
@@ -278,6 +279,8 @@ var groupScenarios = []*scenario{
 				return
 			}
 			c.members["J"] = m
+			w.tell("member", "J")
+			j.keeps = true
 			c.work("J", m, 2)
 		}
 		return []*proc{p, j}
@@ -303,19 +306,6 @@ var groupScenarios = []*scenario{
 			}
 		}
 	}},
-}
-
-func groupNamedIn(w *world, name string) GroupInfo {
-	all, err := w.ring.Groups()
-	if err != nil {
-		panic(err)
-	}
-	for _, g := range all {
-		if g.Name == name {
-			return g
-		}
-	}
-	panic("no such group")
 }
 
 // groupFaults are seeded with the others.

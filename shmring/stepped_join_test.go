@@ -8,7 +8,7 @@ import "encoding/binary"
 
 func init() {
 	for _, s := range joinScenarios {
-		s.beyond = true
+		s.beyond, s.told = true, true
 	}
 	scenarios = append(scenarios, joinScenarios...)
 	faults = append(faults, joinFaults...)
@@ -23,10 +23,11 @@ var search struct {
 }
 
 // searching returns where a joiner begins that looks for an id or a greater one.
-func searching(wanted uint64) From {
+func (w *world) searching(wanted uint64) From {
 	search.wanted, search.shown, search.begin, search.joined = wanted, nil, 0, false
 	return First(8, func(head []byte) bool {
 		id := binary.LittleEndian.Uint64(head)
+		w.tell("shown", "", uint64(len(search.shown)), id)
 		search.shown = append(search.shown, id)
 		return id >= search.wanted
 	})
@@ -66,7 +67,7 @@ var joinScenarios = []*scenario{
 				w.sendBatch(pa, 48, 101+2*i, 102+2*i)
 			}
 		}
-		from := searching(12)
+		from := w.searching(12)
 		j := w.process("J", true, nil)
 		r := w.view()
 		j.body = func() {
@@ -82,6 +83,7 @@ var joinScenarios = []*scenario{
 				return
 			}
 			search.joined, search.begin = true, rd.Position()
+			w.tell("joined", "", search.begin)
 			w.follow("J", rd)
 			w.poll("J", rd, 2)
 		}
@@ -106,7 +108,7 @@ var joinScenarios = []*scenario{
 				w.send(pa, 101+i, 104)
 			}
 		}
-		from := searching(16)
+		from := w.searching(16)
 		j := w.process("J", true, nil)
 		r := w.view()
 		j.body = func() {
@@ -122,7 +124,9 @@ var joinScenarios = []*scenario{
 				return
 			}
 			search.joined, search.begin = true, m.Position()
+			w.tell("joined", "", search.begin)
 			c.members["J"] = m
+			j.keeps = true
 			c.work("J", m, 2)
 		}
 		return []*proc{a, j}

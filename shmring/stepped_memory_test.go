@@ -11,11 +11,52 @@ type entry struct {
 
 // touch is which processes load and store a word, as bits. Only where two do, and one of them stores, does it matter who comes
 // first: elsewhere a process is not interrupted. What is learnt late begins the search anew.
-type touch struct{ loads, stores uint8 }
+type touch struct {
+	loads, stores uint8
+	own           bool // a counter, a time or a pid
+}
 
 func (t touch) contested() bool {
 	all := t.loads | t.stores
 	return all&(all-1) != 0 && t.stores != 0
+}
+
+// words is what is known of each word of a memory.
+type words struct {
+	mem   shm.Memory
+	known []touch
+}
+
+// wordsOf makes the tables for a ring's memories, which are the same in all runs of a scenario.
+func (e *engine) wordsOf(r *Ring) {
+	for i, mem := range []shm.Memory{r.ring, r.cursors, r.control} {
+		e.words[i] = words{mem, make([]touch, mem.Len()/8)}
+	}
+	information := func(words []touch, from, size, slots uint64) { // what lies behind each slot's first line
+		for off := from; off < from+size*slots; off += 8 {
+			words[off/8].own = (off-from)%size >= lineSize
+		}
+	}
+	information(e.words[0].known, r.offProducers, producerSlotSize, r.producers)
+	information(e.words[1].known, r.offConsumers, consumerSlotSize, r.consumers)
+	for off := uint64(offRepairer); off < offRepairer+lineSize; off += 8 {
+		e.words[0].known[off/8].own = true
+	}
+}
+
+// word returns what is known of a word.
+func (e *engine) word(w *uint64) *touch {
+	for i := range e.words {
+		if off, ok := e.words[i].mem.OffsetOf(w); ok {
+			return &e.words[i].known[off/8]
+		}
+	}
+	t := e.private[w]
+	if t == nil {
+		t = new(touch)
+		e.private[w] = t
+	}
+	return t
 }
 
 // write changes memory.
@@ -58,15 +99,14 @@ func (e *engine) place(w *uint64) string { return e.world.place(w) }
 // touch notes who uses a word.
 func (e *engine) touch(w *uint64, store bool) {
 	e.cur.history = mix(e.cur.history, 1) // how far it came: stores alone leave no trace in what it loaded
-	old := e.touched[w]
-	t, bit := old, uint8(1)<<e.cur.id
+	t, bit := e.word(w), uint8(1)<<e.cur.id
+	old := *t
 	if store {
 		t.stores |= bit
 	} else {
 		t.loads |= bit
 	}
-	if t != old {
-		e.touched[w] = t
+	if *t != old {
 		if store && e.place(w) == "limit" {
 			e.did["refresh"] = true
 		}
@@ -75,7 +115,7 @@ func (e *engine) touch(w *uint64, store bool) {
 }
 
 // own reports whether a word is a counter or the like, which the protocol does not rest on: no step.
-func (e *engine) own(w *uint64) bool { return e.world.information(w) }
+func (e *engine) own(w *uint64) bool { return e.word(w).own }
 
 func (e *engine) Load(w *uint64) uint64 {
 	if e.own(w) && !e.cur.done {

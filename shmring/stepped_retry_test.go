@@ -6,7 +6,7 @@ import "errors"
 
 func init() {
 	for _, s := range retryScenarios {
-		s.beyond = true
+		s.beyond, s.told = true, true
 	}
 	scenarios = append(scenarios, retryScenarios...)
 	faults = append(faults, retryFaults...)
@@ -86,7 +86,12 @@ var retryScenarios = []*scenario{
 		redelivered.id, redelivered.ok = (at-w.ring.capacity)/128+1, false
 		d := w.process("D", true, nil)
 		again := c.hire(d, "g", policy, MemberOptions{})
-		d.body = func() { redelivered.ok = again.Redeliver(at) == nil }
+		d.body = func() {
+			if again.Redeliver(at) == nil {
+				redelivered.ok = true
+				w.tell("redelivered", "")
+			}
+		}
 		p.body = func() {
 			for i := range uint64(6) { // so many that the message is overwritten, unless it gates
 				w.send(pr, 101+i, 104)

@@ -16,7 +16,7 @@ import (
 // decision is what was chosen where there was a choice: at the at-th question of the run. 0 goes on with the process that runs;
 // meaning is the same choice as a schedule has it, which does not depend on what was learnt in the runs before. States that
 // were seen before with at least as much of the budget left are not gone into again; a state is the memory, the locks, the
-// store buffers, and for each process everything it has loaded, which determines where it stands.
+// store buffers, what the checks go by (tell), and for each process that goes on everything it has loaded, which determines where it stands.
 type decision struct{ at, chosen, choices, meaning int }
 
 // budget is what a run has left of what it may do.
@@ -27,7 +27,7 @@ const maxDelays = 3
 
 // explore runs the scenario in every order within its budget, or as MYC_STEPS says; it ends at the first failure.
 func explore(t *testing.T, s *scenario) *engine {
-	e := &engine{t: t, s: s, visited: map[uint64]budget{}, touched: map[*uint64]touch{}, did: map[string]bool{}}
+	e := &engine{t: t, s: s, visited: map[uint64]budget{}, judged: map[uint64]bool{}, private: map[*uint64]*touch{}, did: map[string]bool{}}
 	defer e.end()
 	if steps := os.Getenv("MYC_STEPS"); steps != "" {
 		e.follow(steps)
@@ -166,9 +166,9 @@ func (e *engine) decide(chosen, choices, meaning int) {
 
 // seen looks the state up, and enters it.
 func (e *engine) seen() bool {
-	h := mix(e.memory, e.locks.hash)
+	h := mix(mix(e.memory, e.locks.hash), e.account)
 	for _, p := range e.procs {
-		h = mix(h, p.history)
+		h = mix(h, e.past(p))
 		for _, b := range p.buffer {
 			h = mix(h, shm.Address(b.w)^b.x*0x9e3779b97f4a7c15)
 		}
@@ -180,7 +180,7 @@ func (e *engine) seen() bool {
 			h = mix(h, uint64(b2i(p.asleep)))
 		}
 	}
-	h = mix(h, uint64(e.mended)<<16|uint64(e.cur.id))
+	h = mix(h, uint64(e.mended)<<16|uint64(b2i(e.resumed))<<8|uint64(e.cur.id))
 	left := budget{int8(e.s.preempts - e.preempts), int8(e.s.kills - e.kills), int8(maxDelays - e.delays)}
 	if old, ok := e.visited[h]; ok && old.preempts >= left.preempts && old.kills >= left.kills && old.delays >= left.delays {
 		return true

@@ -10,6 +10,9 @@ import (
 // Readers and members that sleep until there is something to read, and producers that sleep until there is room.
 
 func init() {
+	for _, s := range sleepScenarios {
+		s.told = true
+	}
 	scenarios = append(scenarios, sleepScenarios...)
 	faults = append(faults, sleepFaults...)
 }
@@ -320,6 +323,7 @@ func (w *world) deleter() (p *proc, deleted *bool) {
 			w.fail("delete: %v", err)
 		}
 		*deleted = true
+		w.tell("deleted", "")
 	}), deleted
 }
 
@@ -329,7 +333,7 @@ func (w *world) readToEnd(name string, rd *Reader) {
 		f, ok := rd.Next()
 		switch {
 		case ok:
-			w.seen[name] = append(w.seen[name], seenMessage{f.Position, w.id(f)})
+			w.saw(name, f)
 		case errors.Is(rd.Err(), ErrClosed):
 			return
 		case rd.err != nil:

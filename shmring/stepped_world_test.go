@@ -47,6 +47,10 @@ func newRingOf(o Options) *Ring {
 		}
 		pristine[key] = p
 	}
+	for _, l := range []struct{ next, from, size, most uint64 }{
+		{offLossesNext, p.ring.offLosses, lossEntrySize, lossEntries}, {offParkedNext, p.ring.offParked, parkedEntrySize, parkedEntries}} {
+		clear(p.ring.cursors.Bytes(l.from, l.size*min(p.ring.cursors.Word(l.next).Load(), l.most))) // what the last run listed
+	}
 	for _, m := range p.parts {
 		copy(m.now, m.then)
 	}
@@ -54,9 +58,23 @@ func newRingOf(o Options) *Ring {
 }
 
 func newWorld(e *engine) *world {
-	w := &world{engine: e, attempted: map[uint64]bool{}, committed: map[uint64]bool{}, at: map[uint64]uint64{},
-		seen: map[string][]seenMessage{}, gaps: map[string][]LappedError{}, starts: map[string]uint64{}, readers: map[string]*Reader{}}
-	w.ring = newRingOf(e.s.options)
+	w := e.world
+	if w == nil {
+		w = &world{engine: e, attempted: map[uint64]bool{}, committed: map[uint64]bool{}, at: map[uint64]uint64{},
+			seen: map[string][]seenMessage{}, gaps: map[string][]LappedError{}, starts: map[string]uint64{}, readers: map[string]*Reader{}}
+		e.world, w.ring = w, newRingOf(e.s.options)
+		e.wordsOf(w.ring)
+	} else {
+		newRingOf(e.s.options)
+	}
+	clear(w.attempted)
+	clear(w.committed)
+	clear(w.at)
+	clear(w.seen)
+	clear(w.gaps)
+	clear(w.starts)
+	clear(w.readers)
+	w.order, w.progress, e.viewed = w.order[:0], false, 0
 	w.ring.locks = e.locks
 	w.ring.users = 0
 	return w
@@ -64,7 +82,12 @@ func newWorld(e *engine) *world {
 
 // view maps the ring for another process.
 func (w *world) view() *Ring {
-	r := &Ring{header: w.ring.header, access: Own, dir: -1, locks: w.locks, ring: w.ring.ring, cursors: w.ring.cursors, control: w.ring.control}
+	if w.viewed == len(w.views) {
+		w.views = append(w.views, new(Ring))
+	}
+	r := w.views[w.viewed]
+	w.viewed++
+	*r = Ring{header: w.ring.header, access: Own, dir: -1, locks: w.locks, ring: w.ring.ring, cursors: w.ring.cursors, control: w.ring.control}
 	r.bind()
 	return r
 }
@@ -104,12 +127,47 @@ func (w *world) reader(p *proc, name string, policy Policy, from From) *Reader {
 		panic(err)
 	}
 	w.follow(name, rd)
+	if p != nil {
+		p.keeps = true
+	}
 	return rd
 }
 
 func (w *world) follow(name string, rd *Reader) {
 	w.starts[name] = rd.Position()
 	w.readers[name] = rd
+	w.tell("follows", name, rd.Position())
+	if shm.Steps != nil {
+		w.cur.keeps = true
+	}
+}
+
+// tell notes what the checks go by beside memory: a state's hash is without what a process has loaded once it has come to its end, unless
+// it keeps a handle that is asked afterwards. What is told twice is taken back.
+func (e *engine) tell(what, name string, values ...uint64) {
+	h := uint64(len(what))
+	for _, s := range [...]string{what, name} {
+		for i := range len(s) {
+			h = h*31 + uint64(s[i])
+		}
+	}
+	for _, v := range values {
+		h = mix(h, v)
+	}
+	e.account ^= mix(h, uint64(len(values)))
+}
+
+func (w *world) attempt(id uint64) {
+	w.attempted[id] = true
+	w.tell("attempted", "", id)
+}
+
+func (w *world) saw(name string, f Frame) {
+	m := seenMessage{f.Position, w.id(f)}
+	if !w.progress {
+		w.tell("saw", name, uint64(len(w.seen[name])), m.pos, m.id)
+		w.seen[name] = append(w.seen[name], m)
+	}
 }
 
 // does notes what a process does in steps.
@@ -135,7 +193,7 @@ func contents(id uint64, n int) []byte {
 // send publishes and keeps the account; it reports whether there was room.
 func (w *world) send(pr *Producer, id uint64, n int) bool {
 	w.does("claim and commit")
-	w.attempted[id] = true
+	w.attempt(id)
 	err := pr.Publish(contents(id, n))
 	if err == nil {
 		w.at[id] = w.placed(pr, n)
@@ -159,9 +217,13 @@ func (w *world) sent(err error, id uint64) bool {
 	switch {
 	case err == nil:
 		w.committed[id] = true
+		w.tell("committed", "", id, w.at[id])
 		return true
 	case errors.Is(err, ErrBackPressure), errors.Is(err, ErrClosed) && w.peek(w.ring.control.Word(offTopicState)) == topicClosing:
-		delete(w.attempted, id)
+		if w.attempted[id] {
+			delete(w.attempted, id)
+			w.tell("attempted", "", id)
+		}
 		return false
 	}
 	w.fail("publish %d: %v", id, err)
@@ -175,7 +237,7 @@ func (w *world) sendShorter(pr *Producer, id uint64, n, used int) bool {
 	if err != nil {
 		return w.sent(err, id)
 	}
-	w.attempted[id] = true
+	w.attempt(id)
 	w.at[id] = c.pos
 	pr.data.Copy(c.pos+frameHeaderSize, contents(id, used))
 	return w.sent(c.Commit(used), id)
@@ -189,7 +251,7 @@ func (w *world) sendBatch(pr *Producer, n int, ids ...uint64) bool {
 		return w.sent(err, ids[0])
 	}
 	for _, id := range ids {
-		w.attempted[id] = true
+		w.attempt(id)
 		if _, err := b.Next(n); err != nil {
 			w.fail("batch: %v", err)
 		}
@@ -211,15 +273,14 @@ func (w *world) poll(name string, rd *Reader, n int) int {
 		if !ok {
 			var lap *LappedError
 			if err := rd.Err(); errors.As(err, &lap) {
+				w.tell("missed", name, uint64(len(w.gaps[name])), lap.From, lap.To)
 				w.gaps[name] = append(w.gaps[name], *lap)
 			} else if err != nil && !(rd.policy == Evict && errors.Is(err, ErrEvicted)) {
 				w.fail("reader %s: %v", name, err)
 			}
 			return i
 		}
-		if id := w.id(f); !w.progress {
-			w.seen[name] = append(w.seen[name], seenMessage{f.Position, id})
-		}
+		w.saw(name, f)
 	}
 	rd.Release()
 	return n
@@ -347,7 +408,7 @@ func (w *world) claim(pr *Producer, n int) {
 func (w *world) lend(name string, rd *Reader) {
 	w.does("poll")
 	if f, ok := rd.Next(); ok {
-		w.seen[name] = append(w.seen[name], seenMessage{f.Position, w.id(f)})
+		w.saw(name, f)
 	}
 }
 
@@ -366,20 +427,7 @@ func (w *world) leave(name string, rd *Reader) {
 		w.fail("close of %s: %v", name, err)
 	}
 	delete(w.readers, name)
-}
-
-// information reports whether a word is a counter, a time or a pid.
-func (w *world) information(p *uint64) bool {
-	r := w.ring
-	if off, ok := r.ring.OffsetOf(p); ok && off >= r.offProducers && off < r.offData {
-		return (off-r.offProducers)%producerSlotSize >= lineSize
-	} else if ok {
-		return off >= offRepairer && off < offRepairer+lineSize
-	}
-	if off, ok := r.cursors.OffsetOf(p); ok && off >= r.offConsumers && off < r.offLosses {
-		return (off-r.offConsumers)%consumerSlotSize >= lineSize
-	}
-	return false
+	w.tell("left", name)
 }
 
 // wordNames are those that stand alone in their file.
