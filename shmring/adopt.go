@@ -3,6 +3,7 @@ package shmring
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -17,13 +18,14 @@ import (
 //	          ORPHAN                              its range waits
 //
 // An adopted slot is a slot like any other: its lock, on the adopter's description, falls with the adopter, and it is an orphan again.
-// Lock first: who swaps first and locks afterwards shares the range with the next one who does.
+// Lock first: who swaps first and locks afterwards shares the range with the next one who does. Who finds the lock held looks again after
+// a while: its holder may be stopped there, or die before it has the slot, of which nothing tells the group.
 
 // adopt takes over the oldest range that was left behind in the group, if there is one that nobody else takes.
 func (m *Member) adopt() bool {
 	// order: acquire, pair [orphans] with Ring.leftOrphan: before the slots.
 	seen := m.orphans.Load()
-	if seen == m.orphansSeen {
+	if !m.mayAdopt(seen) {
 		return false
 	}
 	busy := false
@@ -35,10 +37,22 @@ func (m *Member) adopt() bool {
 		// granter, who looked and will let it go.
 		busy = busy || state(m.ring.consumerWord(slot, cState).Load()).kind() == slotOrphan
 	}
-	if !busy {
-		m.orphansSeen = seen
-	}
+	m.looked(seen, busy)
 	return false
+}
+
+// mayAdopt tells whether there is a reason to look for orphans, where the group's word of them is seen.
+func (m *Member) mayAdopt(seen uint64) bool {
+	return seen != m.orphansSeen || !m.again.IsZero() && !now().Before(m.again)
+}
+
+// looked notes a look for orphans that adopted none. Those that somebody has in his hands, who may be stopped there or die, are looked for
+// once more after a while, and not before.
+func (m *Member) looked(seen uint64, busy bool) {
+	m.orphansSeen, m.again = seen, time.Time{}
+	if busy {
+		m.again = now().Add(unseenOrphan)
+	}
 }
 
 // orphansOf returns the group's orphaned slots, oldest range first.

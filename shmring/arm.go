@@ -40,7 +40,9 @@ func Arm(s Sleeper) (a Armed, there bool, err error) {
 			a.within = nap
 		}
 		there = s.stirs()
-		a.orphans, a.seen = s.tells()
+		var within time.Duration
+		a.orphans, a.seen, within = s.tells()
+		a.within = min(a.within, within)
 	})
 	return a, there, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/mycelium-bus/mycelium/shmring/internal/shm"
 )
@@ -46,8 +47,9 @@ type Member struct {
 	nBytes uint64
 	counted     uint64 // of nMessages, what the group's counter has
 	orphansSeen uint64
-	err         error // final
-	once        error // told once
+	again       time.Time // zero, or when to look for orphans in any case
+	err         error     // final
+	once        error     // told once
 
 	ring *Ring
 	hand hand
@@ -356,11 +358,11 @@ func (m *Member) Ready() bool {
 		return true
 	}
 	// order: acquire, pair [orphans] with Ring.leftOrphan.
-	if seen := m.orphans.Load(); seen != m.orphansSeen {
+	if seen := m.orphans.Load(); m.mayAdopt(seen) {
 		if len(m.ring.orphansOf(m.group, m.held.until)) > 0 {
 			return true
 		}
-		m.orphansSeen = seen
+		m.looked(seen, false)
 	}
 	// order: acquire (these two), pairs [head] and [commit].
 	h := m.position(m.head.Load())

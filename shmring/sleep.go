@@ -61,8 +61,9 @@ const unseenOrphan = 50 * time.Millisecond
 type Sleeper interface {
 	sleeper() (r *Ring, done bool)
 	stirs() bool // a look at the ring would not be in vain; called in the ring's guard
-	// orphans is the word that tells of what was left behind, and what it was before the last look; nil where nothing can be.
-	tells() (orphans *shm.Word32, seen uint32)
+	// orphans is the word that tells of what was left behind, and what it was before the last look; nil where nothing can be. Nothing tells
+	// of what somebody has in his hands: there is a look at it within that time.
+	tells() (orphans *shm.Word32, seen uint32, within time.Duration)
 }
 
 func (r *Reader) sleeper() (*Ring, bool) { return r.ring, r.done }
@@ -120,7 +121,9 @@ func Sleep(d time.Duration, alarm *Alarm, sleepers ...Sleeper) error {
 			return fault
 		}
 		words, values = append(words, r.ring.Word32(offWake)), append(values, w)
-		if orphans, seen := s.tells(); orphans != nil && room > 0 {
+		orphans, seen, within := s.tells()
+		d = min(d, within)
+		if orphans != nil && room > 0 {
 			words, values = append(words, orphans), append(values, seen)
 			room--
 		} else if orphans != nil {
@@ -191,11 +194,15 @@ func (r *Reader) stirs() bool {
 // stirs looks at the head, the orphans and the topic's end.
 func (m *Member) stirs() bool { return m.Ready() || m.ring.closing() }
 
-func (r *Reader) tells() (*shm.Word32, uint32) { return nil, 0 }
+func (r *Reader) tells() (*shm.Word32, uint32, time.Duration) { return nil, 0, time.Hour }
 
 // tells has what orphans was before stirs looked for them in vain: what was left behind since has changed it.
-func (m *Member) tells() (*shm.Word32, uint32) {
-	return m.ring.orphansHalf(m.group), uint32(m.orphansSeen)
+func (m *Member) tells() (*shm.Word32, uint32, time.Duration) {
+	within := time.Hour
+	if !m.again.IsZero() {
+		within = unseenOrphan
+	}
+	return m.ring.orphansHalf(m.group), uint32(m.orphansSeen), within
 }
 
 // afterCommit is what a commit does when there is something to do after its stamp: readers to wake, a fence to execute before it is
