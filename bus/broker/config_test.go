@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -169,6 +170,35 @@ func TestEveryFaultIsReportedAtOnceWithKeyAndLine(t *testing.T) {
 	}
 	if len(got) > 0 {
 		t.Errorf("also reported:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// A zero is never taken for a key that is not there.
+func TestZerosAreOutOfRange(t *testing.T) {
+	doc := "[[topic]]\nname = \"a\"\n%s\n[[topic.group]]\nname = \"g\"\n%s\n"
+	for key, in := range map[string][2]string{
+		"topic.size":              {`size = 0`},
+		"topic.max_frame":         {`max_frame = "0KiB"`},
+		"topic.max_claim":         {`max_claim = 0`},
+		"topic.credit":            {`credit = 0`},
+		"topic.patience":          {`patience = "0s"`},
+		"topic.producers":         {`producers = 0`},
+		"topic.consumers":         {`consumers = 0`},
+		"topic.groups":            {`groups = 0`},
+		"topic.group.keep":        {"", `keep = 0`},
+		"topic.group.max_deliver": {"", `max_deliver = 0`},
+	} {
+		line := 3
+		if in[0] == "" {
+			line = 6
+		}
+		_, err := Parse(fmt.Sprintf(doc, in[0], in[1]), "f.toml", nil)
+		if want := fmt.Sprintf("f.toml:%d: %s: ", line, key); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v: %v, want %s...", in, err, want)
+		}
+	}
+	if _, err := Parse(fmt.Sprintf(doc, "", ""), "f.toml", []string{"MYC_TOPIC_A_GROUPS=0"}); err == nil || !strings.HasPrefix(err.Error(), "MYC_TOPIC_A_GROUPS: 0 is out of its range") {
+		t.Errorf("a variable: %v", err)
 	}
 }
 

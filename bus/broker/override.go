@@ -11,7 +11,10 @@ import (
 	"github.com/mycelium-bus/mycelium/bus/topic"
 )
 
-var sizeType = reflect.TypeFor[topic.Size]()
+var (
+	sizeType     = reflect.TypeFor[topic.Size]()
+	durationType = reflect.TypeFor[topic.Duration]()
+)
 
 // isNumber reports whether a field takes a plain number.
 func isNumber(field reflect.Value) bool {
@@ -29,6 +32,16 @@ func wanted(field reflect.Value) string {
 		return "true or false"
 	}
 	return "text in quotes"
+}
+
+// setText stores what text says in the field that a key names, or notes why it cannot. A topic's own zero would be taken for a key that is
+// not there, and give the default.
+func (p *parser) setText(path, text string, field reflect.Value) {
+	if err := setText(field, text); err != nil {
+		p.fault(path, "%v", err)
+	} else if strings.HasPrefix(path, "topic.") && (isNumber(field) || field.Type() == durationType) && field.IsZero() {
+		p.fault(path, "%s is out of its range; leave the key out for the default", text)
+	}
 }
 
 // setText stores what text says in a field of any kind that a configuration has.
@@ -98,9 +111,7 @@ func (p *parser) environment(c *Config, env []string) {
 			p.overridden[targets[0].path] = name
 			// What the file has wrong no longer matters.
 			p.faults = slices.DeleteFunc(p.faults, func(f *Fault) bool { return f.path == targets[0].path })
-			if err := setText(targets[0].field, value); err != nil {
-				p.fault(targets[0].path, "%v", err)
-			}
+			p.setText(targets[0].path, value, targets[0].field)
 		default:
 			p.faults = append(p.faults, &Fault{Key: name, Text: fmt.Sprintf("it could mean %s or %s", targets[0].path, targets[1].path)})
 		}

@@ -196,9 +196,7 @@ func (p *parser) set(path string, v any, field reflect.Value) {
 			p.fault(path, "%v is not %s", v, wanted(field))
 			return
 		}
-		if err := setText(field, text); err != nil {
-			p.fault(path, "%v", err)
-		}
+		p.setText(path, text, field)
 	}
 }
 
