@@ -28,19 +28,28 @@ func OpenDir(dir string, o Options) (*Conn, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &hinted{err, "a broker makes the directory when it starts: start one, or name the directory of the one that runs"}
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, &hinted{fmt.Errorf("%w: %w", ErrPermission, err), askBroker}
+		}
 		return nil, err
+	}
+	refused := func(hint, format string, args ...any) (*Conn, error) {
+		return nil, &hinted{fmt.Errorf("open bus directory %s: %w: %s", dir, ErrPermission, fmt.Sprintf(format, args...)), hint}
 	}
 	euid := uint32(os.Geteuid())
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return nil, fmt.Errorf("open bus directory %s: %w: it is not a directory", dir, ErrPermission)
+		return refused("name the directory that the topics' directories are in; links are not followed", "it is not a directory")
 	case st.Uid != euid && euid != 0:
-		return nil, fmt.Errorf("open bus directory %s: %w: it belongs to user %d, this is %d", dir, ErrPermission, st.Uid, euid)
+		return refused(askBroker, "it belongs to user %d, this is %d", st.Uid, euid)
 	case st.Mode&0o022 != 0:
-		return nil, fmt.Errorf("open bus directory %s: %w: mode %#o lets others write to it, want 0700", dir, ErrPermission, st.Mode&0o777)
+		return refused(fmt.Sprintf("if nothing but topics is in it, `chmod 0700 %s`", dir), "mode %#o lets others write to it, want 0700", st.Mode&0o777)
 	}
 	return &Conn{options: o.withDefaults(), backend: &directory{path: dir}}, nil
 }
+
+// askBroker is what somebody can do whom a directory does not let in.
+const askBroker = "connect to its broker instead: it lets users in whom a topic's lists publish and subscribe name; or run as the directory's owner"
 
 // directory hands out the topics in a directory: it grants slots to this process itself.
 type directory struct {

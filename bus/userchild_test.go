@@ -122,6 +122,9 @@ func (u *userChild) do(verb, arg string) answer {
 			u.t.Fatal(err)
 		}
 		return outcome(u.conn.Evict(ctx, session, bus.EvictOptions{Kill: verb == "kill"}))
+	case "opendir":
+		_, err := bus.OpenDir(u.conn.Dir(), bus.Options{})
+		return outcome(err)
 	case "reload":
 		_, err := u.conn.Reload(ctx)
 		return outcome(err)

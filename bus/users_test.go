@@ -246,6 +246,7 @@ func TestOtherUsersCannotWidenWhatTheyHold(t *testing.T) {
 		if a := ask(c, "packet %s", test.wants); a.Refused != "permission" || len(a.Got) > 0 {
 			t.Errorf("%s as %s: %+v, want a refusal without descriptors", test.who.name, test.wants, a)
 		}
+		wantRefused(t, ask(c, "opendir"), "permission", "open bus directory", "connect to its broker")
 		if a := ask(c, "widen %s", test.held); a.Refused != "" || len(a.Got) > 0 {
 			t.Errorf("%s as %s: the kernel lets it: %+v", test.who.name, test.held, a)
 		}
