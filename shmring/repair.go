@@ -29,7 +29,7 @@ type Mended struct {
 //	producer, after commit                sleepers                                wakeAll
 //	single producer                       bytes after the last stamp              nothing: walkTail finds the tail
 //	reader                                a gating cursor                         repairConsumer: free
-//	group member, take not won            from, end                               repairMember: clear, free
+//	group member, take not won            from, end                               repairMember: free
 //	group member, take won                an unacknowledged range                 repairMember: leave an orphan, tell the group
 //	repairer                              some PADs, the slot not cleared         the next repair does it again
 //

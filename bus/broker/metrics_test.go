@@ -2,10 +2,12 @@ package broker
 
 import (
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,21 +43,39 @@ func scrape(t *testing.T, address string) map[string]float64 {
 	values := map[string]float64{}
 	doc := string(must(os.ReadFile("../../docs/reference/metrics.md")))
 	for name, f := range families {
-		if !strings.Contains(doc, "| `"+name+"` |") {
-			t.Errorf("docs/reference/metrics.md does not list %s", name)
+		row, listed := documentedMetrics(doc)[name]
+		if want := strings.TrimSuffix(f.GetHelp(), "."); !listed || row.meaning != want {
+			t.Errorf("docs/reference/metrics.md says of %s %q, want %q", name, row.meaning, want)
 		}
 		if f.GetHelp() == "" || !strings.HasPrefix(name, "myc_") {
 			t.Errorf("%s: help %q", name, f.GetHelp())
 		}
 		for _, m := range f.GetMetric() {
-			var labels []string
+			var labels, names []string
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
+				names = append(names, l.GetName())
+			}
+			if want := slices.Sorted(slices.Values(strings.Fields(row.labels))); !slices.Equal(names, want) {
+				t.Errorf("%s has the labels %q, docs/reference/metrics.md says %q", name, names, want)
 			}
 			values[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	return values
+}
+
+// metricRow is what the page says of a metric.
+type metricRow struct{ labels, meaning string }
+
+func documentedMetrics(doc string) map[string]metricRow {
+	rows := map[string]metricRow{}
+	for line := range strings.Lines(doc) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `myc_") {
+			rows[strings.Trim(cells[1], " `")] = metricRow{strings.Trim(cells[2], " `"), strings.TrimSpace(cells[3])}
+		}
+	}
+	return rows
 }
 
 func wantValues(t *testing.T, got, want map[string]float64) {
@@ -88,8 +108,14 @@ func TestMetricsAreScraped(t *testing.T) {
 	}
 	r.Release()
 	got := scrape(t, b.MetricsAddr())
+	for name := range documentedMetrics(string(must(os.ReadFile("../../docs/reference/metrics.md")))) {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(got)), func(series string) bool { return strings.HasPrefix(series, name+"{") }) {
+			t.Errorf("docs/reference/metrics.md lists %s, and there is none", name)
+		}
+	}
 	wantValues(t, got, map[string]float64{
-		"myc_broker_clients{}": 1, "myc_broker_max_clients{}": 1000, "myc_broker_slots{}": 2, "myc_broker_topics{state=active}": 2,
+		"myc_topic_room_bytes{topic=b}": 0, // nobody has looked for room there yet
+		"myc_broker_clients{}":          1, "myc_broker_max_clients{}": 1000, "myc_broker_slots{}": 2, "myc_broker_topics{state=active}": 2,
 		"myc_broker_topics{state=damaged}": 0, "myc_broker_max_topics{}": 256, "myc_broker_max_memory_bytes{}": 4 << 30,
 		"myc_topic_messages_total{topic=a}": 3, "myc_topic_bytes_total{topic=a}": 24, "myc_topic_size_bytes{topic=a}": 64 << 10,
 		"myc_topic_tail_position{topic=a}": 64<<10 + 96, "myc_topic_producers{topic=a}": 1, "myc_topic_messages_total{topic=b}": 0,

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"maps"
+	"math/bits"
 	"os"
 	"slices"
 	"strings"
@@ -50,6 +51,47 @@ func TestTheDocumentListsEveryFieldInOrder(t *testing.T) {
 	for code, name := range codeNames {
 		if want := fmt.Sprintf("| %d | %s |", uint16(code), name); !strings.Contains(doc, want) {
 			t.Errorf("the document lacks the error code %q", want)
+		}
+	}
+}
+
+// TestTheDocumentHasTheNumbers holds what the page says in sentences to the constants.
+func TestTheDocumentHasTheNumbers(t *testing.T) {
+	b, err := os.ReadFile(docsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := strings.Join(strings.Fields(string(b)), " ")
+	types := slices.Sorted(maps.Keys(known))
+	var slow []string
+	for s := SlowBlock; s <= SlowLossy; s++ {
+		slow = append(slow, fmt.Sprintf("%d %s", s, s))
+	}
+	wants := []string{
+		fmt.Sprintf("what the message is: %d to %d,", types[0], types[len(types)-1]),
+		fmt.Sprintf("of at most %d,%03d bytes, with at most %d descriptors", MaxMessage/1000, MaxMessage%1000, MaxFDs),
+		fmt.Sprintf("| domain | %d (", header(1).Domain), fmt.Sprintf("This page is version %d.", MaxProtocol),
+		"0 the topic's, " + strings.Join(slow, ", "), "in force: " + strings.Join(slow, ", "),
+		fmt.Sprintf("%d producer, %d consumer, %d inspect", RoleProducer, RoleConsumer, RoleInspect),
+		fmt.Sprintf("%d active, %d being created, %d damaged", TopicActive, TopicCreating, TopicDamaged),
+		fmt.Sprintf("%d publish, %d subscribe, %d subscribe with `block`", MayPublish, MaySubscribe, MayBlock),
+		fmt.Sprintf("%d for none", uint32(NoSlot)),
+	}
+	features := uint64(0)
+	for feature, takes := range map[uint64]string{FeatureRegister: "Register", FeatureEvict: "Evict", FeatureReload: "Reload"} {
+		features |= feature
+		bit := fmt.Sprintf("bit %d: it takes %s", bits.TrailingZeros64(feature), takes)
+		if feature == FeatureRegister {
+			bit = strings.Replace(bit, ":", ", of a broker:", 1)
+		}
+		wants = append(wants, bit)
+	}
+	if features != KnownFeatures {
+		t.Errorf("features %#x are known, and the page is asked for %#x", KnownFeatures, features)
+	}
+	for _, want := range wants {
+		if !strings.Contains(doc, want) {
+			t.Errorf("the document lacks %q", want)
 		}
 	}
 }
