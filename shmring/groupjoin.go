@@ -171,8 +171,8 @@ func (r *Ring) cutOrphan(slot uint64, s state, from, end, safe, number uint64) {
 		r.recordLoss(lost)
 	}
 	if !before(safe, end) {
-		// order: sequentially consistent (these two), pairs [from] and [state] with every scan.
-		w(cFrom).Store(0)
+		// The range's words stay: who dies before this has the loss recorded once more, and as it is. Who joins in the slot stores NONE.
+		// order: sequentially consistent, pair [state] with every scan.
 		w(cState).CompareAndSwap(uint64(s), uint64(makeState(s.gen(), slotFree, 0, 0)))
 		return
 	}

@@ -9,7 +9,8 @@ package shmring
 //	no member, dead or alive, nobody with a grant      so nobody adopts either
 //	each orphan                  its lock, its state once more, the loss recorded, FREE
 //
-// Who dies in between leaves the orphans that it did not come to, for the next one.
+// Who dies in between leaves the orphans that it did not come to, for the next one. Without the group's lock somebody who was granted a
+// slot may come and go under a look: the slot's state is loaded before its lock is looked at, and once more afterwards.
 
 // makeWay takes the place of an ephemeral group that has orphans alone, and reports whether there is such a place now. The caller holds the
 // makers' lock on the description h, which gets the other locks for the moment.
@@ -35,8 +36,9 @@ func (r *Ring) makeWay(group uint64, h int) bool {
 // slotsOfGroup reports whether the group has members, dead or alive, or somebody who was granted a slot to be one, and whether it has orphans.
 func (r *Ring) slotsOfGroup(group uint64) (worked, left bool) {
 	for slot := range r.consumers {
+		word := r.consumerWord(slot, cState)
 		// order: acquire, pair [state] with Ring.activate.
-		s := state(r.consumerWord(slot, cState).Load())
+		s := state(word.Load())
 		switch s.kind() {
 		case slotMember:
 			worked = worked || s.group() == group
@@ -45,7 +47,8 @@ func (r *Ring) slotsOfGroup(group uint64) (worked, left bool) {
 		case slotFree:
 			// order: acquire (these two), pair [policy] with Ring.writeMemberEntry.
 			named := r.consumerEntry(slot, eGroup).Load() == group+1
-			if named && r.consumerEntry(slot, eGeneration).Load() == uint64(s.gen()+1) && r.alive(consumerLocks, slot) {
+			named = named && r.consumerEntry(slot, eGeneration).Load() == uint64(nextGeneration(s.gen()))
+			if named && !r.died(consumerLocks, slot, word, s) { // or it came meanwhile, and is perhaps gone and has left something behind
 				return true, left
 			}
 		}

@@ -150,6 +150,9 @@ func (r *Ring) GrantConsumer(p Policy) (Grant, error) {
 
 // writeReaderEntry fills the control entry of a granted slot, if the kind admits the reader.
 func (r *Ring) writeReaderEntry(g Grant, p Policy, credit uint64) error {
+	slot := uint64(g.Slot)
+	// Before the look at the groups: what a member's grant left here, who never came, would count as one that is about to come.
+	r.consumerEntry(slot, eGroup).StoreRelaxed(0) // order: none, as those below.
 	if p.Slow != Lossy && r.kind.singleGate() {
 		// On the grant's own description: the gate falls with its holder.
 		if ok, err := r.locks.lock(consumerLocks, g.Lock, gateByte); !ok || err != nil {
@@ -161,14 +164,12 @@ func (r *Ring) writeReaderEntry(g Grant, p Policy, credit uint64) error {
 			}
 		}
 	}
-	slot := uint64(g.Slot)
-	// order: none (these six): written under the slot's lock before its state word becomes active, which releases them,
+	// order: none (these five): written under the slot's lock before its state word becomes active, which releases them,
 	// pair [policy] with Ring.refresh.
 	r.consumerEntry(slot, eCredit).StoreRelaxed(credit)
 	r.consumerEntry(slot, ePolicy).StoreRelaxed(uint64(p.Slow))         // order: none, see above
 	r.consumerEntry(slot, ePatienceNs).StoreRelaxed(uint64(p.Patience)) // order: none, see above
 	r.consumerEntry(slot, eUID).StoreRelaxed(uint64(p.UID))             // order: none, see above
-	r.consumerEntry(slot, eGroup).StoreRelaxed(0)                       // order: none, see above
 	// order: acquire, pair [state] with whoever freed the slot.
 	gen := nextGeneration(state(r.consumerWord(slot, cState).Load()).gen())
 	r.consumerEntry(slot, eGeneration).StoreRelaxed(uint64(gen)) // order: none, see above

@@ -66,12 +66,10 @@ func (c *crew) accounted(id uint64) {
 	}
 	at, gone := w.ring.capacity+64*(id-1), 0
 	for _, l := range lost {
-		if l.Name != "a" {
-			w.fail("a loss of another group: %+v", l)
+		if l.Name != "a" || l.From != at || l.To != at+64 {
+			w.fail("a loss of what was not left behind, or of more: %+v", l)
 		}
-		if !before(at, l.From) && before(at, l.To) {
-			gone++
-		}
+		gone++
 	}
 	all, err := w.ring.Groups()
 	if err != nil {
@@ -109,6 +107,15 @@ var roomScenarios = []*scenario{
 		w.locks.drop(c.abandoned().grant.Lock)
 		return []*proc{c.comes("K", "b", true), w.repairer("R")}
 	}, check: func(w *world) { groupCrew.accounted(1) }},
+	{name: "a group makes way for one that dies and for another one", options: roomOptions, preempts: 0, kills: 1, set: func(w *world) []*proc {
+		c := newCrew(w)
+		groupCrew = c
+		c.abandoned().Close()
+		return []*proc{c.comes("K", "b", true)}
+	}, check: func(w *world) {
+		groupCrew.hire(nil, "c", GroupPolicy{}, MemberOptions{}).Close()
+		groupCrew.accounted(1)
+	}},
 }
 
 var roomFaults = []fault{
