@@ -137,7 +137,11 @@ func (r *Ring) MakeGroup(name string, p GroupPolicy) error {
 		if r.kind.singleGate() {
 			err = r.onlyGate(group, h)
 		}
-		if err == nil && !isNew {
+		switch {
+		case err != nil || isNew:
+		case p.Durable && r.isIdle(group):
+			return r.makeGroupAt(group, name, p) // as a new one: it gates from now on, and not from when somebody joins
+		default:
 			r.writeGroupPolicy(group, p)
 		}
 		if err != nil && isNew {
@@ -334,6 +338,15 @@ func (r *Ring) numberInUse(number uint64) bool {
 		}
 	}
 	return false
+}
+
+// isIdle reports whether a group gates nobody, and nobody has or is about to have anything of it: nobody started it, or producers dropped it.
+// The caller holds the makers' lock.
+func (r *Ring) isIdle(group uint64) bool {
+	// order: acquire (these two, in this order), pairs [dropped] with Ring.dropGroup and [group] with Ring.joinGroup.
+	dropped := r.droppedWord(r.consumers + group).Load()
+	s := state(r.groupWord(group, gState).Load())
+	return (s.kind() == groupStarting || dropped == uint64(s.gen())) && !r.groupInUse(group)
 }
 
 // unmakeGroup takes a group back that was made and then refused. Nobody was granted a slot in it.

@@ -57,3 +57,20 @@ func TestAReaderInTheSlotOfAMemberWhoNeverCame(t *testing.T) {
 		newReader(t, r, Policy{Slow: Block}, Newest())
 	}
 }
+
+// A group that is made durable keeps what comes from then on, also where one of its name was there that nobody came to.
+func TestAGroupThatIsMadeDurableKeepsWhatComes(t *testing.T) {
+	r := newHeapRing(t, Options{Capacity: 64 << 10, Groups: 2})
+	p := newProducer(t, r)
+	g, err := r.GrantMember("a", GroupPolicy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	publish(t, p, "before")
+	if err := r.MakeGroup("a", GroupPolicy{Durable: true}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, "after")
+	wantTakes(t, newMember(t, r, "a", GroupPolicy{}, MemberOptions{}), 9, "after")
+}
