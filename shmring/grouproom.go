@@ -25,12 +25,10 @@ func (r *Ring) makeWay(group uint64, h int) bool {
 	}
 	// order: acquire, pair [limit] with Producer.refresh. All that members took lies before it.
 	limit := alignDown(r.limit.Load(), frameAlign)
-	if r.cutOrphans(group, h, limit, limit, 0) != nil {
-		return false
-	}
-	r.freed() // it gated with what it kept
+	err := r.cutOrphans(group, h, limit, limit, 0)
+	r.freed() // it gated with what it kept, and after an error with what is left of that
 	// Once more: a slot may have gone from an orphan's to a dead member's and back under the look.
-	return !r.groupInUse(group)
+	return err == nil && !r.groupInUse(group)
 }
 
 // slotsOfGroup reports whether the group has members, dead or alive, or somebody who was granted a slot to be one, and whether it has orphans.

@@ -120,8 +120,8 @@ var roomScenarios = []*scenario{
 
 var roomFaults = []fault{
 	{"a place taken without a look for members", "grouproom.go",
-		"	if worked, _ := r.slotsOfGroup(group); worked || r.groupPolicy(group).Durable {\n		return false\n	}\n	// order: acquire, pair [limit] with Producer.refresh. All that members took lies before it.\n	limit := alignDown(r.limit.Load(), frameAlign)\n	if r.cutOrphans(group, h, limit, limit, 0) != nil {\n		return false\n	}\n	r.freed() // it gated with what it kept\n	// Once more: a slot may have gone from an orphan's to a dead member's and back under the look.\n	return !r.groupInUse(group)\n",
-		"	// order: acquire, pair [limit] with Producer.refresh. All that members took lies before it.\n	limit := alignDown(r.limit.Load(), frameAlign)\n	if r.cutOrphans(group, h, limit, limit, 0) != nil {\n		return false\n	}\n	r.freed() // it gated with what it kept\n	return true\n", "a group is joined"},
+		"	if worked, _ := r.slotsOfGroup(group); worked || r.groupPolicy(group).Durable {\n		return false\n	}\n	// order: acquire, pair [limit] with Producer.refresh. All that members took lies before it.\n	limit := alignDown(r.limit.Load(), frameAlign)\n	err := r.cutOrphans(group, h, limit, limit, 0)\n	r.freed() // it gated with what it kept, and after an error with what is left of that\n	// Once more: a slot may have gone from an orphan's to a dead member's and back under the look.\n	return err == nil && !r.groupInUse(group)\n",
+		"	// order: acquire, pair [limit] with Producer.refresh. All that members took lies before it.\n	limit := alignDown(r.limit.Load(), frameAlign)\n	err := r.cutOrphans(group, h, limit, limit, 0)\n	r.freed() // it gated with what it kept, and after an error with what is left of that\n	return err == nil\n", "a group is joined"},
 	{"a place taken without a ledger's entry", "groupjoin.go",
 		"		r.recordLoss(lost)\n", "", "a group is joined"},
 }
