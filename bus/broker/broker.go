@@ -183,6 +183,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		return ErrClosed
 	}
 	b.running = true
+	topics := len(b.topics) // a reload may come at once
 	b.mu.Unlock()
 
 	ctx, stop := context.WithCancel(ctx)
@@ -198,7 +199,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		}
 	})
 	b.goRound() // for clients that died while there was no broker
-	b.log.Info("serving", "socket", b.config.Socket, "dir", b.config.Dir, "topics", len(b.topics))
+	b.log.Info("serving", "socket", b.config.Socket, "dir", b.config.Dir, "topics", topics)
 	b.accept(ctx)
 	stop()
 	b.hangUp()

@@ -62,6 +62,23 @@ func TestAReloadChangesRights(t *testing.T) {
 	alice.refused(&control.AttachProducer{Topic: "b"}, control.CodeLimit)
 }
 
+// A reload may come before the broker has said that it serves.
+func TestAReloadAsTheBrokerStarts(t *testing.T) {
+	for range 20 {
+		c := testConfig(t)
+		next := c
+		next.Topics = append(slices.Clone(c.Topics), small("x"))
+		c.Reload = func() (Config, error) { return next, nil }
+		b := start(t, c)
+		if r := b.Reload(); len(r.Refused) > 0 {
+			t.Fatalf("%+v", r)
+		}
+		if names := b.client("any").topics(); len(names) != 3 {
+			t.Errorf("topics %+v, want a, b and x", names)
+		}
+	}
+}
+
 func TestReloadsThatAreRefused(t *testing.T) {
 	c := testConfig(t)
 	next, fault := c, error(nil)
